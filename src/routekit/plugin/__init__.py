@@ -1,0 +1,55 @@
+"""All that a plugin author imports: contracts, registrations, hooks, and the vocabulary they use."""
+
+from routekit.plugin.budget import Budget, BudgetPlugin
+from routekit.plugin.cache import Cache, CachePlugin
+from routekit.plugin.compressor import Compression, Compressor, CompressorPlugin
+from routekit.plugin.guard import ALLOW, Guard, GuardPlugin, GuardVerdict
+from routekit.plugin.hookspecs import hookimpl
+from routekit.plugin.observer import Observer, ObserverPlugin
+from routekit.plugin.offload import offload, pump
+from routekit.plugin.options import NoOptions, Options
+from routekit.plugin.provider import Embeddings, Provider, ProviderCall, ProviderPlugin
+from routekit.plugin.recipe import RecipePlugin
+from routekit.plugin.registration import API_VERSION, Plugin, PluginContext
+from routekit.plugin.strategy import Strategy, StrategyPlugin
+from routekit.types import ACCEPT, Answer, Candidate, Chunk, Ranking, RouteDecision, RouteRequest, Signals, Verdict
+
+__all__ = [
+    "ACCEPT",
+    "ALLOW",
+    "API_VERSION",
+    "Answer",
+    "Budget",
+    "BudgetPlugin",
+    "Cache",
+    "CachePlugin",
+    "Candidate",
+    "Chunk",
+    "Compression",
+    "Compressor",
+    "CompressorPlugin",
+    "Embeddings",
+    "Guard",
+    "GuardPlugin",
+    "GuardVerdict",
+    "NoOptions",
+    "Observer",
+    "ObserverPlugin",
+    "Options",
+    "Plugin",
+    "PluginContext",
+    "Provider",
+    "ProviderCall",
+    "ProviderPlugin",
+    "Ranking",
+    "RecipePlugin",
+    "RouteDecision",
+    "RouteRequest",
+    "Signals",
+    "Strategy",
+    "StrategyPlugin",
+    "Verdict",
+    "hookimpl",
+    "offload",
+    "pump",
+]

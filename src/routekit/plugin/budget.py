@@ -1,0 +1,57 @@
+"""Budgets: the plugins that keep balances."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from routekit.plugin.offload import offload
+from routekit.plugin.registration import Plugin
+from routekit.types import Balance, Charge, Money, Reservation
+
+
+class Budget(ABC):
+    """Keeps balances. All charges of a reservation are taken in one step, or none is.
+
+    Safe in threads, and in processes where the store is shared. `reserve` refuses where
+    ``spent + reserved + amount`` would pass the limit of a hard charge. `settle` and `release` are
+    idempotent and quick: they run in clean-up code that may not wait.
+    """
+
+    @abstractmethod
+    def reserve(self, reservation: Reservation) -> None:
+        """Takes the hold.
+
+        Raises:
+            BudgetExceededError: it does not fit; nothing was taken.
+        """
+
+    @abstractmethod
+    def settle(self, reservation: Reservation, actual: Money) -> None:
+        """Turns the hold into spending, of the actual amount: less or, if it must be, more."""
+
+    @abstractmethod
+    def release(self, reservation: Reservation) -> None:
+        """Gives the hold back: nothing was spent."""
+
+    @abstractmethod
+    def balance(self, charge: Charge) -> Balance:
+        """What is spent and held under this charge's key."""
+
+    def remaining(self, charge: Charge) -> Money:
+        """What a new call may still take."""
+        return charge.limit.less(self.balance(charge).used)
+
+    async def areserve(self, reservation: Reservation) -> None:
+        await offload(self.reserve, reservation)
+
+    def close(self) -> None:
+        """Frees what is held; open holds stay."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetPlugin(Plugin[Budget]):
+    """Registers a budget store."""
+
+    kind: ClassVar[str] = "budget"

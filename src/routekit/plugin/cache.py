@@ -1,0 +1,52 @@
+"""Caches: the plugins that remember answers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from routekit.plugin.offload import offload
+from routekit.plugin.registration import Plugin
+from routekit.types import CacheEntry, CacheKey
+
+
+class Cache(ABC):
+    """Remembers complete answers. Safe in threads; an entry past its `expires_at` is a miss.
+
+    Entries are handed out as they are: the engine copies what it gives to callers. Whatever is
+    wrong with stored data is a miss, never an answer. A failure may be raised: the engine then goes
+    on without the cache.
+    """
+
+    @abstractmethod
+    def get(self, key: CacheKey) -> CacheEntry | None:
+        """The entry, or None."""
+
+    @abstractmethod
+    def set(self, key: CacheKey, entry: CacheEntry) -> None:
+        """Stores an entry, replacing an older one."""
+
+    @abstractmethod
+    def delete(self, key: CacheKey) -> None:
+        """Forgets an entry; unknown keys are fine."""
+
+    def clear(self, namespace: str | None = None) -> None:
+        """Forgets a whole partition, or everything."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be cleared")
+
+    async def aget(self, key: CacheKey) -> CacheEntry | None:
+        return await offload(self.get, key)
+
+    async def aset(self, key: CacheKey, entry: CacheEntry) -> None:
+        await offload(self.set, key, entry)
+
+    def close(self) -> None:
+        """Frees what is held."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachePlugin(Plugin[Cache]):
+    """Registers a cache."""
+
+    kind: ClassVar[str] = "cache"

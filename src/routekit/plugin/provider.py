@@ -1,0 +1,96 @@
+"""Providers: the plugins that call a model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from routekit.errors import ProviderSetupError
+from routekit.plugin.offload import offload, pump
+from routekit.plugin.registration import Plugin
+from routekit.types import Answer, Chunk, Deployment, Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderCall:
+    """One upstream call. `timeout_s` (None: no limit) bounds it whole: connecting, waiting, reading.
+
+    `params` are Chat Completions parameters; those that an endpoint does not know are for the
+    provider to pass on or to leave out. `metadata` is the request's own, never sent.
+    """
+
+    deployment: Deployment
+    messages: tuple[Message, ...]
+    tools: tuple[Mapping[str, Any], ...] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)
+    timeout_s: float | None = None
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embeddings:
+    """Vectors in the order of the texts, and the tokens read for them (None where not reported)."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    input_tokens: int | None = None
+    model: str | None = None
+
+
+class Provider(ABC):
+    """Calls one endpoint or runtime. One instance serves many deployments, threads and event loops.
+
+    Only `complete` must be written. Failures are raised as the matching `ProviderError`; anything
+    else that escapes counts as a bug of the plugin and is wrapped as `ProviderUnavailableError`.
+    A stream yields `Chunk`s, the finish reason on one of them and the usage on one of the last; a
+    stream that ends without a finish reason must raise, not end. Closing a stream early frees its
+    connection. Providers never retry: the engine does.
+
+    >>> class Echo(Provider):
+    ...     def complete(self, call):
+    ...         return Answer(message={"role": "assistant", "content": "hi"}, finish_reason="stop")
+    """
+
+    @abstractmethod
+    def complete(self, call: ProviderCall) -> Answer:
+        """The whole answer.
+
+        Raises:
+            ProviderError: the subclass that fits.
+        """
+
+    def stream(self, call: ProviderCall) -> Iterator[Chunk]:
+        """The answer in pieces. By default `complete`'s answer as a single piece."""
+        answer = self.complete(call)
+        delta = {key: value for key, value in answer.message.items() if value is not None}
+        yield Chunk(delta, answer.finish_reason, answer.usage, answer.model, answer.logprobs)
+
+    def embed(self, deployment: Deployment, texts: Sequence[str], *, timeout_s: float | None = None) -> Embeddings:
+        """Vectors for texts. Optional: only for deployments with the capability "embeddings"."""
+        raise ProviderSetupError(f"provider {deployment.provider!r} has no embeddings", deployment=deployment.name)
+
+    async def acomplete(self, call: ProviderCall) -> Answer:
+        return await offload(self.complete, call)
+
+    def astream(self, call: ProviderCall) -> AsyncIterator[Chunk]:
+        return pump(lambda: iter(self.stream(call)))
+
+    async def aembed(
+        self, deployment: Deployment, texts: Sequence[str], *, timeout_s: float | None = None
+    ) -> Embeddings:
+        return await offload(self.embed, deployment, texts, timeout_s=timeout_s)
+
+    def close(self) -> None:
+        """Frees what is held. Called once; calls under way may fail."""
+
+    async def aclose(self) -> None:
+        """Like `close`, from an event loop: frees what belongs to it, too."""
+        self.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderPlugin(Plugin[Provider]):
+    """Registers a provider."""
+
+    kind: ClassVar[str] = "provider"

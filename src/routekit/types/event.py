@@ -1,0 +1,100 @@
+"""What observers are told. Events carry no message text and no secret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from routekit.types.decision import RouteDecision
+from routekit.types.model import Deployment
+from routekit.types.money import Money
+from routekit.types.request import RouteRequest
+from routekit.types.result import Attempt, RouteResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to the request `request_id`; `at` is in seconds since 1970."""
+
+    request_id: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestStarted(Event):
+    request: RouteRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided(Event):
+    decision: RouteDecision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheHit(Event):
+    saved: Money
+    tier: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptStarted(Event):
+    deployment: Deployment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptEnded(Event):
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstToken(Event):
+    deployment: Deployment
+    ttft_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetRefused(Event):
+    scope: str
+    deployment: Deployment
+    asked: Money
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetWarning(Event):
+    """A budget that only warns was passed."""
+
+    scope: str
+    limit: Money
+    used: Money
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthChanged(Event):
+    deployment: Deployment
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginBypassed(Event):
+    """A cache, compressor or strategy failed and the request went on without it."""
+
+    kind: str
+    name: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compressed(Event):
+    compressor: str
+    saved_tokens: int
+    lossless: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestEnded(Event):
+    """The last event of a request: either `result` or `error` is set."""
+
+    result: RouteResult | None = None
+    error: BaseException | None = None
+    detail: Any = None

@@ -1,0 +1,79 @@
+"""Messages: OpenAI Chat Completions dictionaries, the field's lingua franca, and how to read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, TypedDict
+
+from routekit.errors import InvalidInputError
+
+Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
+ROLES = frozenset(Role.__args__)  # type: ignore[attr-defined]  # typing has no public way to read a Literal alias
+
+
+class FunctionCall(TypedDict, total=False):
+    name: str
+    arguments: str
+
+
+class ToolCall(TypedDict, total=False):
+    id: str
+    type: str
+    function: FunctionCall
+
+
+class Message(TypedDict, total=False):
+    """One message. `content` is a text, a list of content parts, or None beside `tool_calls`.
+
+    Keys that are not listed here travel untouched to the provider.
+    """
+
+    role: str
+    content: Any
+    name: str
+    tool_calls: list[ToolCall]
+    tool_call_id: str
+    refusal: str | None
+
+
+def as_messages(value: str | Iterable[Mapping[str, Any]]) -> tuple[Message, ...]:
+    """A prompt or a list of messages, checked and made a tuple.
+
+    Raises:
+        InvalidInputError: nothing in it, an item that is no message, or a role nobody knows.
+    """
+    if isinstance(value, str):
+        if not value:
+            raise InvalidInputError("the prompt is empty; pass a text or a list of messages")
+        return ({"role": "user", "content": value},)
+    if isinstance(value, Mapping):
+        raise InvalidInputError("messages must be a list of messages; wrap the single message in a list")
+    messages = tuple(value)
+    if not messages:
+        raise InvalidInputError("messages is empty; pass at least one message, such as {'role': 'user', 'content': ...}")
+    for index, message in enumerate(messages):
+        if not isinstance(message, Mapping) or message.get("role") not in ROLES:
+            shown = message.get("role") if isinstance(message, Mapping) else type(message).__name__
+            raise InvalidInputError(
+                f"messages[{index}] has role {shown!r}; each message is a dictionary with a role among "
+                f"{', '.join(sorted(ROLES))}"
+            )
+    return messages  # type: ignore[return-value]  # checked above
+
+
+def text_of(message: Mapping[str, Any]) -> str:
+    """The text of one message: its content, or the joined texts of its parts."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    if isinstance(content, Sequence):
+        return "".join(part.get("text") or "" for part in content if isinstance(part, Mapping))
+    return ""
+
+
+def last_user_text(messages: Sequence[Mapping[str, Any]]) -> str:
+    """The newest user message's text, or an empty one."""
+    for message in reversed(messages):
+        if message.get("role") == "user":
+            return text_of(message)
+    return ""

@@ -1,0 +1,103 @@
+"""What is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from routekit.types.message import Message
+from routekit.types.money import Money
+
+StepKind = Literal["plan", "act", "observe", "answer", "recover", "summarise"]
+CacheMode = Literal["use", "bypass", "refresh", "only"]
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+def _empty() -> Mapping[str, Any]:
+    return EMPTY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirements:
+    """Hard filters: a deployment that misses one is rejected, with that as the reason.
+
+    `retention` is the longest permitted one ("zero" is the strictest); `regions` and `tags` empty
+    mean any; `max_cost` is a ceiling for the whole request with all of its attempts.
+    """
+
+    capabilities: frozenset[str] = frozenset()
+    max_cost: Money | None = None
+    regions: frozenset[str] = frozenset()
+    retention: str | None = None
+    tags: frozenset[str] = frozenset()
+    allowed_providers: frozenset[str] = frozenset()
+    denied_providers: frozenset[str] = frozenset()
+
+    def __or__(self, other: Requirements) -> Requirements:
+        """Both at once: the stricter of each."""
+
+        def either(a: frozenset[str], b: frozenset[str]) -> frozenset[str]:
+            if a and b and not a & b:
+                return frozenset({"(none: two requirements exclude each other)"})
+            return a & b if a and b else a | b
+
+        ceilings = [ceiling for ceiling in (self.max_cost, other.max_cost) if ceiling is not None]
+        return Requirements(
+            capabilities=self.capabilities | other.capabilities,
+            max_cost=min(ceilings) if ceilings else None,
+            regions=either(self.regions, other.regions),
+            retention=self.retention or other.retention,
+            tags=self.tags | other.tags,
+            allowed_providers=either(self.allowed_providers, other.allowed_providers),
+            denied_providers=self.denied_providers | other.denied_providers,
+        )
+
+
+NO_REQUIREMENTS = Requirements()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Where in an agent's run a request stands. `index` counts model calls of the run from 0."""
+
+    kind: str = "answer"
+    run_id: str | None = None
+    index: int = 0
+    node: str | None = None
+    after_tool_error: bool = False
+    budget_left: Money | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteRequest:
+    """One request, immutable. `params` are Chat Completions parameters and travel to the provider as they are.
+
+    `strategy` is the label of the strategy that was chosen for it; `model` narrows the candidates to
+    one deployment, one model id or one group. `scopes` maps a kind ("project", "user", "tag", ...) to
+    its values. `deadline_s` is in seconds from the start of the request.
+    """
+
+    messages: tuple[Message, ...]
+    tools: tuple[Mapping[str, Any], ...] = ()
+    params: Mapping[str, Any] = field(default_factory=_empty)
+    group: str | None = None
+    model: str | None = None
+    strategy: str | None = None
+    requirements: Requirements = NO_REQUIREMENTS
+    step: Step | None = None
+    session: str | None = None
+    scopes: Mapping[str, tuple[str, ...]] = field(default_factory=_empty)
+    metadata: Mapping[str, Any] = field(default_factory=_empty)
+    deadline_s: float | None = None
+    cache: CacheMode = "use"
+    stream: bool = False
+
+    @property
+    def wanted_output(self) -> int | None:
+        """The caller's own limit on output tokens, under either of its names."""
+        value = self.params.get("max_completion_tokens")
+        value = self.params.get("max_tokens") if value is None else value
+        return int(value) if value is not None else None

@@ -1,0 +1,183 @@
+"""What came back: chunks, answers, attempts and the whole result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from routekit.errors import ProviderError
+from routekit.types.decision import RouteDecision
+from routekit.types.message import Message, text_of
+from routekit.types.model import Deployment
+from routekit.types.money import ZERO, Money
+from routekit.types.usage import NO_USAGE, Usage
+
+CacheStatus = Literal["miss", "hit", "semantic-hit", "bypass"]
+Outcome = Literal["ok", "error", "escalated", "interrupted", "cancelled", "blocked"]
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+def _empty() -> Mapping[str, Any]:
+    return _EMPTY
+
+
+class Chunk:
+    """One piece of a streamed answer. Immutable by convention.
+
+    `delta` is the provider's Chat Completions delta, untouched; `text` its content or ""; `usage`
+    stands on one of the last chunks; `finish_reason` on the one that ends the answer. `logprobs`
+    is the provider's log-probability object, where asked for.
+    """
+
+    __slots__ = ("delta", "finish_reason", "logprobs", "model", "text", "usage")
+
+    def __init__(
+        self,
+        delta: Mapping[str, Any] = _EMPTY,
+        finish_reason: str | None = None,
+        usage: Usage | None = None,
+        model: str | None = None,
+        logprobs: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.delta = delta
+        self.text: str = delta.get("content") or ""
+        self.finish_reason = finish_reason
+        self.usage = usage
+        self.model = model
+        self.logprobs = logprobs
+
+    @property
+    def has_content(self) -> bool:
+        """Whether a reader gets something from it: text, a tool call, a refusal or reasoning."""
+        if self.text:
+            return True
+        delta = self.delta
+        return bool(
+            delta.get("tool_calls")
+            or delta.get("refusal")
+            or delta.get("reasoning_content")
+            or delta.get("reasoning")
+            or delta.get("audio")
+            or delta.get("function_call")
+        )
+
+    def __repr__(self) -> str:
+        return f"Chunk({dict(self.delta)!r}, finish_reason={self.finish_reason!r}, usage={self.usage!r})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A provider's complete answer. `usage` is None where the provider reported none.
+
+    `headers` are the response's own, lower-case, only those about limits and request ids.
+    """
+
+    message: Message
+    finish_reason: str | None
+    usage: Usage | None = None
+    model: str | None = None
+    logprobs: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] = field(default_factory=_empty)
+
+    @property
+    def text(self) -> str:
+        return text_of(self.message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One upstream call, failed ones too. Times are seconds; `started_s` counts from the request's start.
+
+    `role` says what it was for: "answer", or "judge", "embedding", "compressor". `detail` is the
+    reason of an escalation or a short form of the error.
+    """
+
+    deployment: Deployment
+    outcome: Outcome
+    error: ProviderError | None = None
+    usage: Usage = NO_USAGE
+    cost: Money = ZERO
+    cost_known: bool = True
+    started_s: float = 0.0
+    duration_s: float = 0.0
+    ttft_s: float | None = None
+    role: str = "answer"
+    detail: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for records."""
+        return {
+            "deployment": self.deployment.name,
+            "model": self.deployment.model.id,
+            "provider": self.deployment.provider,
+            "outcome": self.outcome,
+            "error": type(self.error).__name__ if self.error else None,
+            "detail": self.detail,
+            "cost_usd": str(self.cost.usd),
+            "cost_known": self.cost_known,
+            "duration_s": self.duration_s,
+            "ttft_s": self.ttft_s,
+            "role": self.role,
+            "usage": self.usage.to_dict(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteResult:
+    """The answer and its whole story. `cost` includes every attempt, failed and escalated ones too.
+
+    `cache` is "miss", "hit", "semantic-hit" or "bypass"; `saved` is what a cache hit did not cost.
+    `usage` is the answering call's own; `total_usage` adds the other attempts.
+    """
+
+    id: str
+    message: Message
+    finish_reason: str | None
+    usage: Usage
+    cost: Money
+    decision: RouteDecision
+    attempts: tuple[Attempt, ...] = ()
+    cache: CacheStatus = "miss"
+    saved: Money = ZERO
+    model: str | None = None
+    deployment: Deployment | None = None
+    cost_known: bool = True
+    duration_s: float = 0.0
+    ttft_s: float | None = None
+    logprobs: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    @property
+    def text(self) -> str:
+        return text_of(self.message)
+
+    @property
+    def tool_calls(self) -> list[Any]:
+        return list(self.message.get("tool_calls") or ())
+
+    @property
+    def total_usage(self) -> Usage:
+        total = NO_USAGE
+        for attempt in self.attempts:
+            total = total + attempt.usage
+        return total
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: what `response_metadata["routekit"]` and ``--json`` show."""
+        return {
+            "id": self.id,
+            "strategy": self.decision.strategy,
+            "deployment": self.deployment.name if self.deployment else None,
+            "model": self.model,
+            "reason": self.decision.reason,
+            "attempts": [attempt.to_dict() for attempt in self.attempts],
+            "cost_usd": str(self.cost.usd),
+            "cost_known": self.cost_known,
+            "saved_usd": str(self.saved.usd),
+            "cache": self.cache,
+            "usage": self.usage.to_dict(),
+            "finish_reason": self.finish_reason,
+            "duration_s": self.duration_s,
+            "ttft_s": self.ttft_s,
+        }
