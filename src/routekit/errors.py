@@ -232,14 +232,14 @@ class RateLimitError(ProviderError):
 class AuthenticationError(ProviderError):
     """401, 402, 403: the credential is wrong, unpaid or not allowed. Nothing is wrong with the model."""
 
-    blame = "credential"
+    blame: Blame = "credential"
 
 
 class InvalidRequestError(ProviderError):
     """400, 413, 422: the request itself was refused; another deployment would refuse it too."""
 
     fall_back = False
-    blame = "request"
+    blame: Blame = "request"
 
 
 class ContextLengthExceededError(InvalidRequestError):
@@ -256,7 +256,7 @@ class ModelNotFoundError(InvalidRequestError):
     """404: this endpoint does not serve that model. Others may."""
 
     fall_back = True
-    blame = "deployment"
+    blame: Blame = "deployment"
 
 
 class InvalidResponseError(ProviderError):
@@ -278,4 +278,4 @@ class ProviderUnavailableError(ProviderError):
 class ProviderSetupError(ProviderError):
     """This machine cannot make the call: a missing package, variable or file. The message says how to get it."""
 
-    blame = "local"
+    blame: Blame = "local"

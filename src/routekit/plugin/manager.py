@@ -98,9 +98,7 @@ def _collect(registry: Registry, module: Any, name: str, distribution: str, vers
         registry.add(kind, plugin, distribution, version)
 
 
-def _record(
-    registry: Registry, name: str, distribution: str, version: str, what: str, cause: BaseException
-) -> None:
+def _record(registry: Registry, name: str, distribution: str, version: str, what: str, cause: BaseException) -> None:
     error: PluginError = PluginLoadError(f"{what}: {type(cause).__name__}: {cause}", name=name)
     error.__cause__ = cause
     registry.add_failure(name, distribution, version, error)

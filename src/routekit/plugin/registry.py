@@ -73,9 +73,7 @@ class Registry:
 
     def add_failure(self, name: str, distribution: str, version: str, error: PluginError) -> None:
         """Records an entry point that could not be loaded."""
-        self._failures.append(
-            Registered(kind="?", name=name, distribution=distribution, version=version, error=error)
-        )
+        self._failures.append(Registered(kind="?", name=name, distribution=distribution, version=version, error=error))
 
     def get(self, kind: str, name: str) -> Any:
         """The registration.

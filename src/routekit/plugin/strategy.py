@@ -100,15 +100,11 @@ class Strategy(ABC):
         ranking = Ranking([ordered[i] for i in places], [scores[i] for i in places])
         return self.decision(ranking, reason, signals)
 
-    def decision(
-        self, ranking: Ranking, reason: str | Callable[[Candidate], str], signals: Signals
-    ) -> RouteDecision:
+    def decision(self, ranking: Ranking, reason: str | Callable[[Candidate], str], signals: Signals) -> RouteDecision:
         """A decision from a ranking that is ready."""
         if callable(reason):
             reason = reason(ranking.candidates[0]) if ranking.candidates else "no candidate is left"
-        return RouteDecision(
-            strategy=self.name, ranked=ranking, reason=reason, signals=signals, path=(self.name,)
-        )
+        return RouteDecision(strategy=self.name, ranked=ranking, reason=reason, signals=signals, path=(self.name,))
 
     def __repr__(self) -> str:
         given = ", ".join(f"{key}={getattr(self.options, key)!r}" for key in sorted(self.options.model_fields_set))

@@ -38,6 +38,7 @@ from routekit.types.model import CAPABILITIES, NO_LIMITS, Deployment, Limits, Mo
 from routekit.types.money import ZERO, Money, Price
 from routekit.types.request import NO_REQUIREMENTS, CacheMode, Requirements, RouteRequest, Step, StepKind
 from routekit.types.result import Answer, Attempt, CacheStatus, Chunk, Outcome, RouteResult
+from routekit.types.tokens import count_tokens, text_tokens
 from routekit.types.usage import NO_USAGE, Usage
 
 __all__ = [
@@ -102,6 +103,8 @@ __all__ = [
     "Window",
     "Work",
     "as_messages",
+    "count_tokens",
     "last_user_text",
     "text_of",
+    "text_tokens",
 ]

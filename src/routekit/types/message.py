@@ -50,7 +50,9 @@ def as_messages(value: str | Iterable[Mapping[str, Any]]) -> tuple[Message, ...]
         raise InvalidInputError("messages must be a list of messages; wrap the single message in a list")
     messages = tuple(value)
     if not messages:
-        raise InvalidInputError("messages is empty; pass at least one message, such as {'role': 'user', 'content': ...}")
+        raise InvalidInputError(
+            "messages is empty; pass at least one message, such as {'role': 'user', 'content': ...}"
+        )
     for index, message in enumerate(messages):
         if not isinstance(message, Mapping) or message.get("role") not in ROLES:
             shown = message.get("role") if isinstance(message, Mapping) else type(message).__name__

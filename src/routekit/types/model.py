@@ -22,7 +22,6 @@ def _nothing() -> Mapping[str, Any]:
     return _NOTHING
 
 
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """What is sold. `context_window` and `max_output` are in tokens, None where nobody published them.

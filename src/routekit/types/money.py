@@ -25,9 +25,7 @@ def nanos_from_usd(value: int | float | str | Decimal, what: str = "amount") -> 
         if not amount.is_finite() or amount < 0 or isinstance(value, bool):
             raise InvalidOperation
     except InvalidOperation:
-        raise InvalidInputError(
-            f"{what} must be a finite number of US dollars, zero or more; got {value!r}"
-        ) from None
+        raise InvalidInputError(f"{what} must be a finite number of US dollars, zero or more; got {value!r}") from None
     return int((amount * NANOS_PER_USD).to_integral_value(rounding=ROUND_CEILING))
 
 

@@ -1,1 +1,12 @@
-"""Built-in providers."""
+"""The built-in providers. Their modules are light: what is heavy is imported by the first call."""
+
+from __future__ import annotations
+
+from routekit.plugin import ProviderPlugin, hookimpl
+
+
+@hookimpl
+def routekit_providers() -> list[ProviderPlugin]:
+    from routekit.builtin.providers import litellm, local, openai_compatible
+
+    return [openai_compatible.PLUGIN, litellm.PLUGIN, local.PLUGIN]
