@@ -1,1 +1,12 @@
 """Built-in budgets."""
+
+from __future__ import annotations
+
+from routekit.plugin import BudgetPlugin, hookimpl
+
+
+@hookimpl
+def routekit_budgets() -> list[BudgetPlugin]:
+    from routekit.builtin.budgets import memory
+
+    return [memory.PLUGIN]

@@ -1,1 +1,12 @@
 """Built-in caches."""
+
+from __future__ import annotations
+
+from routekit.plugin import CachePlugin, hookimpl
+
+
+@hookimpl
+def routekit_caches() -> list[CachePlugin]:
+    from routekit.builtin.caches import memory
+
+    return [memory.PLUGIN]
