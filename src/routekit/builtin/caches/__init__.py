@@ -7,6 +7,6 @@ from routekit.plugin import CachePlugin, hookimpl
 
 @hookimpl
 def routekit_caches() -> list[CachePlugin]:
-    from routekit.builtin.caches import memory
+    from routekit.builtin.caches import disk, memory
 
-    return [memory.PLUGIN]
+    return [memory.PLUGIN, disk.PLUGIN]

@@ -1,26 +1,13 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 import pytest
 from tests.support.clock import Now
+from tests.support.entries import entry, key
 
 from routekit.builtin.caches.memory import PLUGIN, MemoryCache
 from routekit.errors import ConfigError
-from routekit.types import NO_USAGE, ZERO, CacheEntry, CacheKey
-
-
-def key(digest: str, namespace: str = "a") -> CacheKey:
-    return CacheKey(namespace=namespace, digest=digest)
-
-
-def entry(text: str = "hi", **changes: Any) -> CacheEntry:
-    fields: dict[str, Any] = {
-        "message": {"role": "assistant", "content": text}, "finish_reason": "stop", "usage": NO_USAGE, "cost": ZERO,
-        "model": "m", "deployment": "d", "created_at": 1000.0,
-    }  # fmt: skip
-    return CacheEntry(**{**fields, **changes})
 
 
 def test_drops_the_least_recently_used_first() -> None:
