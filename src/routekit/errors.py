@@ -17,6 +17,7 @@
     │  ├─ DeadlineExceededError        `.attempts`
     │  ├─ AllAttemptsFailedError       `.attempts`
     │  ├─ StreamInterruptedError       `.partial`, a RouteResult with the text handed over
+    │  ├─ CacheMissError               the caller wanted a cached answer or none
     │  ├─ GuardBlockedError            `.guard .rule`, never the value
     │  └─ GuardUnavailableError        a guard itself failed, so the call was refused
     └─ ProviderError                   one upstream call failed
@@ -184,6 +185,10 @@ class StreamInterruptedError(RoutingError):
         return self.partial.attempts
 
 
+class CacheMissError(RoutingError):
+    """``cache="only"`` was asked for and no cache has the answer."""
+
+
 class GuardBlockedError(RoutingError):
     """A guard refused the request or the response; says which rule, never the value it saw."""
 
@@ -221,6 +226,7 @@ class ProviderError(RoutekitError):
         super().__init__(message)
         self.deployment, self.status, self.retry_after_s = deployment, status, retry_after_s
         self.usage, self.body = usage, body
+        self.attempts: tuple[Attempt, ...] = ()  # filled in by the engine when it surfaces the error
 
 
 class RateLimitError(ProviderError):

@@ -55,7 +55,7 @@ class Registry:
         if plugin.api_version != API_VERSION:
             error = PluginVersionError(
                 f"{kind} {plugin.name!r} of {distribution} {version} was written for plugin API "
-                f"{plugin.api_version}; this routekit speaks {API_VERSION}. Install a matching release of {distribution}.",
+                f"{plugin.api_version}; this routekit speaks {API_VERSION}. Install a release of it that matches.",
                 kind=kind,
                 name=plugin.name,
             )

@@ -35,8 +35,8 @@ class Strategy(ABC):
     not tried. The order must not depend on the order of `candidates`; break ties by name. Random
     strategies draw from ``random.Random(signals.seed)``.
 
-    `options` is checked when the strategy is made, from Python and from a file alike. Class
-    attributes tell the engine what to gather: `uses_latency`, `uses_load`.
+    `options` is checked when the strategy is made, from Python and from a file alike. Attributes
+    tell the engine what to gather: `uses_latency`, `uses_load`.
 
     >>> class Shortest(Strategy):
     ...     name = "shortest"
@@ -46,8 +46,8 @@ class Strategy(ABC):
 
     name: ClassVar[str] = ""
     Options: ClassVar[type[Options]] = NoOptions
-    uses_latency: ClassVar[bool] = False
-    uses_load: ClassVar[bool] = False
+    uses_latency: bool = False
+    uses_load: bool = False
     reviews: bool = False
     """Whether `review` looks at answers. A stream is then held back until the answer is accepted."""
 

@@ -33,9 +33,9 @@ def count_tokens(messages: Iterable[Mapping[str, Any]], tools: Iterable[Mapping[
         count += 1
         content = message.get("content")
         if content.__class__ is str:
-            size += len(content) if content.isascii() else len(content.encode())  # type: ignore[union-attr]
+            size += len(content) if content.isascii() else len(content.encode())
         elif content:
-            for part in content:  # type: ignore[union-attr]
+            for part in content:
                 text = part.get("text") if isinstance(part, Mapping) else None
                 if text is not None:
                     size += len(str(text).encode())

@@ -1,0 +1,370 @@
+"""routekit.toml: its shape, where it is found, and how it becomes frozen types."""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from routekit.catalog import Catalog, deployments_from_env
+from routekit.engine.settings import EngineSettings, UnknownPrice
+from routekit.errors import ConfigError, InvalidInputError
+from routekit.plugin import Options
+from routekit.plugin.options import config_error
+from routekit.plugin.registry import Registry
+from routekit.types import CAPABILITIES, BudgetScope, Deployment, Limits, Money, Price
+
+FILE_NAME = "routekit.toml"
+SCOPE_KINDS = ("global", "project", "tag", "user", "run", "step", "provider", "deployment", "key")
+_SECRET_KEYS = re.compile(r"(^|_)(api_?key|secret|token|password|authorization)$", re.IGNORECASE)
+_SECRET_VALUES = re.compile(r"^(sk-|sk_|gsk_|xai-|key-|AIza|Bearer )\S{8,}")
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RouterTable(_Table):
+    """``[router]``: defaults of every request. `deadline_s` is in seconds, 0 means none."""
+
+    strategy: str | dict[str, Any] = "cheapest"
+    group: str | None = None
+    deadline_s: float | None = Field(default=120.0, ge=0)
+    max_attempts: int = Field(default=3, ge=1, le=10)
+    max_cost_usd: float | None = Field(default=None, ge=0)
+    unknown_price: UnknownPrice = "refuse"
+    output_limit: int = Field(default=4096, ge=1)
+    budget_store: str = "ledger"
+
+
+class PriceTable(_Table):
+    """US dollars per million tokens; `per_request` in US dollars."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cached_input: float | None = Field(default=None, ge=0)
+    cache_write: float | None = Field(default=None, ge=0)
+    reasoning: float | None = Field(default=None, ge=0)
+    per_request: float = Field(default=0, ge=0)
+
+    def to_price(self) -> Price:
+        per_million = {
+            key: value for key, value in self.model_dump(exclude={"per_request"}).items() if value is not None
+        }
+        price = Price.from_usd(source="configuration", **per_million)
+        per_request = Money.from_usd(self.per_request).nanos
+        return Price(
+            input=price.input, output=price.output, cached_input=price.cached_input, cache_write=price.cache_write,
+            reasoning=price.reasoning, per_request=per_request, source="configuration",
+        )  # fmt: skip
+
+
+class LimitsTable(_Table):
+    """What a deployment takes: requests and tokens per minute, calls at once."""
+
+    rpm: int | None = Field(default=None, ge=1)
+    tpm: int | None = Field(default=None, ge=1)
+    concurrency: int | None = Field(default=None, ge=1)
+
+
+class DeploymentTable(BaseModel):
+    """``[[deployments]]``. Keys that are not listed here belong to the provider and are checked against its options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = Field(min_length=1)
+    provider: str
+    model: str
+    group: str = "default"
+    quality: float | None = Field(default=None, ge=0, le=1)
+    price: PriceTable | None = None
+    limits: LimitsTable = LimitsTable()
+    region: str | None = None
+    retention: str | None = None
+    weight: float = Field(default=1.0, ge=0)
+    tags: list[str] = []
+    context_window: int | None = Field(default=None, ge=1)
+    max_output: int | None = Field(default=None, ge=1)
+    capabilities: list[str] | None = None
+    options: dict[str, Any] = {}
+
+    @field_validator("capabilities")
+    @classmethod
+    def _known(cls, value: list[str] | None) -> list[str] | None:
+        for capability in value or ():
+            if capability not in CAPABILITIES:
+                raise ValueError(f"unknown capability {capability!r}; known: {', '.join(sorted(CAPABILITIES))}")
+        return value
+
+
+class WhenTable(_Table):
+    """Conditions of a ``[[steps]]`` rule; all that are given must hold."""
+
+    kind: str | list[str] | None = None
+    node: str | list[str] | None = None
+    tags: list[str] = []
+    after_tool_error: bool | None = None
+
+
+class StepTable(_Table):
+    """``[[steps]]``: which strategy serves which step of an agent. The first match wins."""
+
+    when: WhenTable
+    strategy: str | dict[str, Any]
+
+
+class GroupTable(_Table):
+    """``[groups.NAME]``: what holds for one group of deployments."""
+
+    strategy: str | dict[str, Any] | None = None
+
+
+class BudgetTable(_Table):
+    """``[[budgets]]``."""
+
+    scope: str
+    limit_usd: float = Field(ge=0)
+    window: Literal["hour", "day", "week", "month", "total"] = "total"
+    timezone: str = "UTC"
+    on_exceeded: Literal["block", "downgrade", "warn"] = "block"
+
+    @field_validator("scope")
+    @classmethod
+    def _scope(cls, value: str) -> str:
+        kind, _, name = value.partition(":")
+        if kind not in SCOPE_KINDS or (kind != "global" and not name) or (kind == "global" and name):
+            raise ValueError(
+                f'a scope is "global" or "kind:value" with a kind among {", ".join(SCOPE_KINDS[1:])}; '
+                '"user:*" gives every user a limit of their own'
+            )
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        try:
+            dt.datetime.now(ZoneInfo(value))
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError('unknown time zone; use an IANA name such as "Europe/Berlin"') from None
+        return value
+
+    def to_scope(self) -> BudgetScope:
+        return BudgetScope(
+            scope=self.scope, limit=Money.from_usd(self.limit_usd), window=self.window,
+            timezone=self.timezone, on_exceeded=self.on_exceeded,
+        )  # fmt: skip
+
+
+class CacheTable(BaseModel):
+    """``[cache]``: tiers, nearest first. ``[cache.NAME]`` holds the options of the tier NAME."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    use: list[str] = []
+    ttl_s: float | None = Field(default=3600.0, gt=0)
+    scope: str | None = "project"
+    nondeterministic: bool = False
+
+    @model_validator(mode="after")
+    def _tiers(self) -> Self:
+        known = [*type(self).model_fields, *self.use]
+        for key, value in (self.model_extra or {}).items():
+            if key not in self.use or not isinstance(value, dict):
+                near = difflib.get_close_matches(key, known, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+                raise ValueError(f"unknown key {key!r}; {hint}")
+        return self
+
+
+class Config(_Table):
+    """A whole configuration. `file` is where it was read; None for a dictionary or the environment."""
+
+    router: RouterTable = RouterTable()
+    deployments: list[DeploymentTable] = []
+    groups: dict[str, GroupTable] = {}
+    strategies: dict[str, dict[str, Any]] = {}
+    steps: list[StepTable] = []
+    budgets: list[BudgetTable] = []
+    cache: CacheTable = CacheTable()
+    compressors: list[dict[str, Any]] = []
+    guards: list[dict[str, Any]] = []
+    observers: list[dict[str, Any]] = []
+    file: str | None = Field(default=None, exclude=True)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> Config:
+        """Reads a file.
+
+        Raises:
+            ConfigError: it cannot be read, is no TOML, or something in it is wrong.
+        """
+        file = os.fspath(path)
+        try:
+            with open(file, "rb") as opened:
+                data = tomllib.load(opened)
+        except FileNotFoundError:
+            raise ConfigError("no such file", file=file, fix="Write one with `routekit init`.") from None
+        except OSError as error:
+            raise ConfigError(f"cannot be read: {error.strerror}", file=file) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"is no valid TOML: {error}", file=file) from None
+        return cls.from_dict(data, file=file)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], *, file: str | None = None) -> Config:
+        """Checks a dictionary of the same shape.
+
+        Raises:
+            ConfigError: the first thing that is wrong, with its key and the fix.
+        """
+        _refuse_secrets(data, file)
+        try:
+            config = cls.model_validate({**data, "file": file})
+        except ValidationError as error:
+            raise config_error(error, cls, file=file) from None
+        _check_names(config)
+        return config
+
+    @classmethod
+    def find(cls, env: Mapping[str, str], start: Path | None = None) -> Config:
+        """The file named by ``ROUTEKIT_CONFIG``, else the nearest one upwards, else the keys in the environment."""
+        named = env.get("ROUTEKIT_CONFIG")
+        if named:
+            return cls.from_file(named)
+        here = (start or Path.cwd()).resolve()
+        for folder in (here, *here.parents):
+            file = folder / FILE_NAME
+            if file.is_file():
+                return cls.from_file(file)
+        return cls.from_env(env)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Config:
+        """From the API keys found in the environment, and the local models where there are none."""
+        return cls.from_dict({"deployments": deployments_from_env(env)})
+
+    def engine_settings(self) -> EngineSettings:
+        return EngineSettings(
+            max_attempts=self.router.max_attempts,
+            output_limit=self.router.output_limit,
+            unknown_price=self.router.unknown_price,
+            cache_ttl_s=self.cache.ttl_s,
+            cache_scope=self.cache.scope,
+            cache_nondeterministic=self.cache.nondeterministic,
+        )
+
+    def to_deployments(self, registry: Registry, catalog: Catalog) -> tuple[Deployment, ...]:
+        """The deployments, each with its model's figures and its provider's checked options.
+
+        Raises:
+            ConfigError: a key that neither routekit nor the provider knows, or a bad value.
+            PluginError: a provider that nobody registered, or that is broken.
+        """
+        return tuple(self._deployment(place, table, registry, catalog) for place, table in enumerate(self.deployments))
+
+    def _deployment(self, place: int, table: DeploymentTable, registry: Registry, catalog: Catalog) -> Deployment:
+        where = f"deployments.{place}"
+        plugin = registry.get("provider", table.provider)
+        given = {**table.options, **(table.model_extra or {})}
+        options = _provider_options(plugin.options, given, where, self.file)
+        try:
+            model = catalog.model_for(
+                table.model,
+                provider=table.provider,
+                base_url=given.get("base_url"),
+                price=table.price.to_price() if table.price else None,
+                context_window=table.context_window,
+                max_output=table.max_output,
+                capabilities=table.capabilities,
+                options=given,
+            )
+        except InvalidInputError as error:
+            raise ConfigError(str(error), key=where, file=self.file) from None
+        return Deployment(
+            name=table.name,
+            provider=table.provider,
+            model=model,
+            group=table.group,
+            region=table.region,
+            retention=table.retention,
+            limits=Limits(rpm=table.limits.rpm, tpm=table.limits.tpm, concurrency=table.limits.concurrency),
+            weight=table.weight,
+            tags=frozenset(table.tags),
+            quality=table.quality,
+            quality_source="configuration" if table.quality is not None else "inferred from the price rank",
+            options=options,
+        )
+
+
+def named(table: Mapping[str, Any], where: str, file: str | None) -> tuple[str, dict[str, Any]]:
+    """The plugin's name (`use`) and the options of a table such as ``[[compressors]]``."""
+    use = table.get("use")
+    if not isinstance(use, str) or not use:
+        raise ConfigError("this key is required", key=f"{where}.use", file=file, fix="Name the plugin to use.")
+    return use, {key: value for key, value in table.items() if key != "use"}
+
+
+def home_of(env: Mapping[str, str]) -> Path:
+    """The state directory: ``ROUTEKIT_HOME``, or the platform's own place for state."""
+    given = env.get("ROUTEKIT_HOME")
+    if given:
+        return Path(given).expanduser()
+    from platformdirs import user_state_path
+
+    return user_state_path("routekit", appauthor=False)
+
+
+def _provider_options(options: type[Options], given: dict[str, Any], where: str, file: str | None) -> dict[str, Any]:
+    for key in given:
+        known = [field.alias or name for name, field in options.model_fields.items()]
+        if key not in known:
+            everything = [*known, *(k for k in DeploymentTable.model_fields if k != "options")]
+            near = difflib.get_close_matches(key, everything, n=1)
+            fix = f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(sorted(everything))}"
+            raise ConfigError("unknown key", key=f"{where}.{key}", file=file, fix=fix)
+    checked = options.checked(given, where=where, file=file)
+    return checked.model_dump(exclude_unset=True)
+
+
+def _check_names(config: Config) -> None:
+    seen: set[str] = set()
+    for place, table in enumerate(config.deployments):
+        if table.name in seen:
+            raise ConfigError(
+                f"two deployments are called {table.name!r}", key=f"deployments.{place}.name", file=config.file,
+                fix="Give each its own name.",
+            )  # fmt: skip
+        seen.add(table.name)
+    groups = {table.group for table in config.deployments}
+    for name in (*config.groups, *([config.router.group] if config.router.group else [])):
+        if name not in groups:
+            raise ConfigError(
+                f"group {name!r} has no deployments", key=f"groups.{name}", file=config.file,
+                fix=f"Give a deployment that group, or remove it. Known groups: {', '.join(sorted(groups)) or 'none'}.",
+            )  # fmt: skip
+
+
+def _refuse_secrets(value: Any, file: str | None, path: tuple[str, ...] = ()) -> None:
+    """A key itself never stands in configuration: files are shared, copied and committed."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            here = (*path, str(key))
+            if isinstance(inner, str) and inner and (_SECRET_KEYS.search(str(key)) or _SECRET_VALUES.match(inner)):
+                raise ConfigError(
+                    "a key itself does not belong into configuration", key=".".join(here), file=file,
+                    fix='Put it into an environment variable and name that: api_key_env = "MY_API_KEY".',
+                )  # fmt: skip
+            _refuse_secrets(inner, file, here)
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            if isinstance(inner, str) and _SECRET_VALUES.match(inner):
+                _refuse_secrets({str(place): inner}, file, path)
+            _refuse_secrets(inner, file, (*path, str(place)))

@@ -1,0 +1,197 @@
+"""Holds before, bills after: every attempt is reserved at its worst case and settled at what it cost."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from routekit.engine.charges import charges_for
+from routekit.engine.io import IO
+from routekit.engine.run import Permit, Run
+from routekit.engine.settings import EngineSettings
+from routekit.errors import BudgetExceededError, BudgetUnavailableError, RoutekitError
+from routekit.plugin import Budget
+from routekit.types import (
+    ZERO,
+    BudgetRefused,
+    BudgetScope,
+    BudgetWarning,
+    Candidate,
+    Charge,
+    Clock,
+    Event,
+    Money,
+    Rejection,
+    Reservation,
+    RouteRequest,
+    Usage,
+    text_tokens,
+)
+
+_log = logging.getLogger("routekit.billing")
+Tell = Callable[[Event], None]
+
+
+class Billing:
+    """Knows the configured budgets and their store."""
+
+    def __init__(
+        self, budget: Budget | None, scopes: Sequence[BudgetScope], settings: EngineSettings, clock: Clock, tell: Tell
+    ) -> None:
+        self._budget = budget if scopes else None
+        self._scopes = tuple(scopes)
+        self._settings = settings
+        self._clock = clock
+        self._tell = tell
+        self._hard = any(scope.on_exceeded != "warn" for scope in scopes)
+        self._downgrades = any(scope.on_exceeded == "downgrade" for scope in scopes)
+
+    def output_limit(self, request: RouteRequest) -> int | None:
+        """The limit on output tokens to send: one is needed wherever the worst case must be known."""
+        limited = self._budget is not None or request.requirements.max_cost is not None
+        return self._settings.output_limit if limited else None
+
+    def price_required(self) -> bool:
+        return self._budget is not None and self._hard and self._settings.unknown_price == "refuse"
+
+    def affordable(self, run: Run, candidates: list[Candidate]) -> tuple[list[Candidate], list[Rejection]]:
+        """For budgets that downgrade: those candidates whose worst case still fits, and the others."""
+        if self._budget is None or not self._downgrades:
+            return candidates, []
+        left: dict[str, int] = {}
+        fits: list[Candidate] = []
+        rejections: list[Rejection] = []
+        now = self._clock.time()
+        for candidate in candidates:
+            worst = candidate.worst_nanos
+            tight = None
+            for scope, charge in charges_for(self._scopes, run.request.scopes, candidate.deployment, now):
+                if scope.on_exceeded != "downgrade":
+                    continue
+                if charge.key not in left:
+                    left[charge.key] = self._remaining(self._budget, charge)
+                if worst is None or worst > left[charge.key]:
+                    tight = charge
+                    break
+            if tight is None:
+                fits.append(candidate)
+            else:
+                shown = "an unknown amount" if worst is None else str(Money(worst))
+                reason = f"could cost {shown}; {Money(left[tight.key])} is left of budget {tight.scope!r}"
+                rejections.append(Rejection(deployment=candidate.deployment, code="budget", reason=reason))
+        return fits, rejections
+
+    async def reserve(self, io: IO, run: Run, permit: Permit) -> None:
+        """Takes the hold for one attempt.
+
+        Raises:
+            BudgetExceededError: it does not fit.
+            BudgetUnavailableError: the store failed; budgets fail closed.
+        """
+        if self._budget is None:
+            return
+        candidate = permit.candidate
+        pairs = charges_for(self._scopes, run.request.scopes, candidate.deployment, self._clock.time())
+        if not pairs:
+            return
+        amount = Money(self._worst(run, candidate))
+        reservation = Reservation(
+            id=f"{run.id}-{len(run.attempts)}",
+            charges=tuple(charge for _, charge in pairs),
+            amount=amount,
+            deployment=candidate.deployment.name,
+            request_id=run.id,
+            lease_s=self._settings.lease_s,
+        )
+        try:
+            await io.reserve(self._budget, reservation)
+        except BudgetExceededError as error:
+            self._tell(
+                BudgetRefused(
+                    request_id=run.id, at=self._clock.time(), scope=error.scope,
+                    deployment=candidate.deployment, asked=amount,
+                )
+            )  # fmt: skip
+            error.attempts = tuple(run.attempts)
+            raise
+        except RoutekitError:
+            raise
+        except Exception as error:
+            raise BudgetUnavailableError(
+                f"the budget store failed ({type(error).__name__}: {error}); budgets fail closed, nothing was sent"
+            ) from error
+        permit.hold = reservation
+
+    def downgrades(self, scope: str) -> bool:
+        """Whether passing this scope's limit means asking somebody cheaper rather than refusing."""
+        kind = scope.partition(":")[0]
+        return any(s.on_exceeded == "downgrade" and (s.scope == scope or s.scope == f"{kind}:*") for s in self._scopes)
+
+    def settle(self, run: Run, permit: Permit, usage: Usage | None) -> tuple[Money, bool]:
+        """The bill for one attempt, and whether it is known. None: nothing was used. Never waits long."""
+        price = permit.candidate.deployment.model.price
+        if usage is None:
+            cost, known = ZERO, True
+        elif price is None:
+            cost, known = ZERO, False
+        else:
+            cost, known = price.cost(usage), True
+        hold = permit.hold
+        if hold is None or self._budget is None:
+            return cost, known
+        permit.hold = None
+        try:
+            if usage is None:
+                self._budget.release(hold)
+            else:
+                # What nobody can price stays charged at what was held for it.
+                self._budget.settle(hold, cost if known else hold.amount)
+            self._warn(run, hold)
+        except Exception:
+            _log.exception("settling the hold %s failed; its lease decides", hold.id)
+        return cost, known
+
+    def _worst(self, run: Run, candidate: Candidate) -> int:
+        worst = candidate.worst_nanos
+        if worst is not None:
+            return worst
+        if self._settings.unknown_price == "allow" or run.decision is None:
+            return 0
+        peers = (peer.worst_nanos or 0 for peer in run.decision.ranked.candidates)
+        return max(peers, default=0)
+
+    def _warn(self, run: Run, hold: Reservation) -> None:
+        for charge in hold.charges:
+            if charge.hard or self._budget is None:
+                continue
+            used = self._budget.balance(charge).used
+            if used > charge.limit:
+                run.notes.append(f"budget {charge.scope!r} is passed: {used} of {charge.limit}")
+                self._tell(
+                    BudgetWarning(
+                        request_id=run.id, at=self._clock.time(), scope=charge.scope, limit=charge.limit, used=used
+                    )
+                )
+
+    @staticmethod
+    def _remaining(budget: Budget, charge: Charge) -> int:
+        try:
+            return budget.remaining(charge).nanos
+        except RoutekitError:
+            raise
+        except Exception as error:
+            raise BudgetUnavailableError(
+                f"the budget store failed ({type(error).__name__}: {error}); budgets fail closed, nothing was sent"
+            ) from error
+
+    def close(self) -> None:
+        if self._budget is not None:
+            self._budget.close()
+
+
+def usage_or_estimate(usage: Usage | None, candidate: Candidate, text: str, tool_text: str = "") -> Usage:
+    """What the provider reported, or a count of our own that says so."""
+    if usage is not None:
+        return usage
+    written = text_tokens(text + tool_text) if text or tool_text else 0
+    return Usage(input_tokens=candidate.work.input_tokens, output_tokens=written, estimated=True)

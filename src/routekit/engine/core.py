@@ -1,0 +1,281 @@
+"""The way of one request, written once for sync and async. Reads like section 5 of the architecture."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from routekit.engine.affinity import PrefixMemory
+from routekit.engine.asking import Asking, Chain
+from routekit.engine.assemble import chunks_of
+from routekit.engine.billing import Billing
+from routekit.engine.caching import Caching
+from routekit.engine.deciding import Deciding
+from routekit.engine.health import Health
+from routekit.engine.io import IO
+from routekit.engine.notify import Notifier
+from routekit.engine.planner import Pool
+from routekit.engine.run import Answered, Run
+from routekit.engine.settings import EngineSettings
+from routekit.engine.stream import LiveStream, ReplayStream
+from routekit.errors import RoutekitError
+from routekit.plugin import Budget, Cache, Compressor, Guard, Observer, Provider, Strategy
+from routekit.types import (
+    ACCEPT,
+    BudgetScope,
+    CacheEntry,
+    Clock,
+    Deployment,
+    HealthChanged,
+    PluginBypassed,
+    Ranking,
+    RequestEnded,
+    RequestStarted,
+    RouteDecision,
+    RouteRequest,
+    RouteResult,
+    Verdict,
+)
+
+PoolOf = Callable[[RouteRequest], Pool]
+
+
+class Engine:
+    """The routing brain. Knows contracts, never a concrete plugin.
+
+    One engine serves threads, tasks and event loops at once. `pool_of` finds the deployments that a
+    request's group or model means, `provider_of` the provider of a deployment.
+    """
+
+    def __init__(
+        self,
+        *,
+        deployments: Sequence[Deployment],
+        provider_of: Callable[[Deployment], Provider],
+        pool_of: PoolOf,
+        clock: Clock,
+        settings: EngineSettings,
+        caches: Sequence[tuple[str, Cache]] = (),
+        compressors: Sequence[tuple[str, Compressor]] = (),
+        budget: Budget | None = None,
+        scopes: Sequence[BudgetScope] = (),
+        guards: Sequence[tuple[str, Guard]] = (),
+        observers: Sequence[Observer] = (),
+        rng: random.Random | None = None,
+    ) -> None:
+        rng = rng or random.Random()
+        self._clock = clock
+        self._pool_of = pool_of
+        self._deployments = {deployment.name: deployment for deployment in deployments}
+        self._notify = notify = Notifier(observers)
+        prefixes = PrefixMemory(clock)
+        self.health = health = Health(deployments, clock, rng, self._health_changed if notify else None)
+        self._billing = billing = Billing(budget, scopes, settings, clock, notify)
+        self._caching = Caching(caches, settings, clock, notify)
+        self._deciding = Deciding(
+            guards=guards, compressors=compressors, health=health, billing=billing,
+            prefixes=prefixes, clock=clock, rng=rng, notify=notify,
+        )  # fmt: skip
+        self._asking = Asking(
+            provider_of=provider_of, health=health, billing=billing, prefixes=prefixes,
+            settings=settings, clock=clock, rng=rng, notify=notify,
+        )  # fmt: skip
+
+    async def complete(self, io: IO, request: RouteRequest, strategy: Strategy) -> RouteResult:
+        """A whole answer.
+
+        Raises:
+            RoutingError: nobody could answer; or the ProviderError that must be surfaced.
+        """
+        run = self._start(request)
+        try:
+            result = await self._complete(io, run, strategy)
+        except BaseException as error:
+            self._end(run, error=error)
+            raise
+        self._end(run, result=result)
+        return result
+
+    async def open(self, io: IO, request: RouteRequest, strategy: Strategy) -> LiveStream | ReplayStream:
+        """A stream that has shown its first content: everything before that fell back unseen.
+
+        Where answers are looked at before they count (a cascade, a guard on responses), the answer is
+        made whole first and then replayed.
+        """
+        run = self._start(request)
+        try:
+            if strategy.reviews or self._deciding.checks_responses:
+                result = await self._complete(io, run, strategy)
+                self._end(run, result=result)
+                return ReplayStream.of_result(result)
+            return await self._open(io, run, strategy)
+        except BaseException as error:
+            self._end(run, error=error)
+            raise
+
+    async def explain(self, io: IO, request: RouteRequest, strategy: Strategy) -> RouteDecision:
+        """The decision that `complete` would make now. Nobody is called, nothing is held."""
+        run = Run(request, self._clock)
+        self._deciding.guard_request(run)
+        pool = self._pool_of(run.request)
+        self._deciding.compress(run, pool)
+        await self._deciding.decide(io, run, strategy, pool)
+        return run.final_decision()
+
+    async def _complete(self, io: IO, run: Run, strategy: Strategy) -> RouteResult:
+        self._deciding.guard_request(run)
+        key = self._caching.key(run, repr(strategy))
+        if key is None:
+            return await self._fresh(io, run, strategy)
+        while True:
+            found = await self._caching.lookup(io, run, key)
+            if found is not None:
+                return self._cached(run, *found, strategy)
+            flight, leads = self._caching.board(key)
+            if not leads:
+                entry = await self._caching.follow(io, run, flight)
+                if entry is not None:
+                    return self._cached(run, "single-flight", entry, strategy)
+                continue  # the leader failed: perhaps this one leads the next flight
+            shared: CacheEntry | None = None
+            try:
+                result = await self._fresh(io, run, strategy)
+                shared = await self._caching.store(io, run, key, result)
+                return result
+            finally:
+                self._caching.land(key, flight, shared)
+
+    async def _open(self, io: IO, run: Run, strategy: Strategy) -> LiveStream | ReplayStream:
+        self._deciding.guard_request(run)
+        key = self._caching.key(run, repr(strategy))
+        if key is not None:
+            found = await self._caching.lookup(io, run, key)
+            if found is not None:
+                tier, entry = found
+                result = self._cached(run, tier, entry, strategy)
+                self._end(run, result=result)
+                return ReplayStream(chunks_of(entry), result)
+        pool = self._pool_of(run.request)
+        self._deciding.compress(run, pool)
+        decision = await self._deciding.decide(io, run, strategy, pool)
+        opened = await self._asking.open(io, run, Chain(decision))
+
+        async def keep(result: RouteResult, deltas: tuple[dict[str, Any], ...]) -> None:
+            if key is not None:
+                await self._caching.store(io, run, key, result, deltas)
+            self._learn(run, strategy)
+            self._end(run, result=result)
+
+        return LiveStream(io, run, opened, self._asking, keep, lambda error: self._end(run, error=error))
+
+    async def _fresh(self, io: IO, run: Run, strategy: Strategy) -> RouteResult:
+        """Steps 6 to 12: asks somebody."""
+        pool = self._pool_of(run.request)
+        self._deciding.compress(run, pool)
+        decision = await self._deciding.decide(io, run, strategy, pool)
+        answered = await self._accepted(io, run, strategy, Chain(decision))
+        answer, deployment = answered.answer, answered.permit.candidate.deployment
+        message = answer.message
+        if self._deciding.checks_responses:
+            message = self._deciding.guard_response(run, message)
+        self._learn(run, strategy)
+        return run.result(
+            message, answer.finish_reason, answered.usage, deployment, answer.model, logprobs=answer.logprobs
+        )
+
+    async def _accepted(self, io: IO, run: Run, strategy: Strategy, chain: Chain) -> Answered:
+        """Step 10: the first answer that the strategy accepts, or the last one where nobody is left to ask."""
+        kept: Answered | None = None
+        while True:
+            try:
+                answered = await self._asking.answer(io, run, chain)
+            except RoutekitError as error:
+                if kept is None:
+                    raise
+                run.notes.append(f"kept an answer that was not accepted: nobody else could ({type(error).__name__})")
+                return kept
+            try:
+                verdict = await self._review(io, run, strategy, answered) if strategy.reviews else ACCEPT
+            except BaseException:  # cancelled while a judge was asked: the answer is paid all the same
+                self._asking.ended(run, answered.permit, "cancelled", answered.usage)
+                raise
+            last = len(chain.failures) + len(chain.skipped) + 1 >= len(chain.candidates)
+            if verdict.action != "escalate":
+                self._asking.ended(run, answered.permit, "ok", answered.usage)
+                return answered
+            if last or run.used >= self._asking.max_attempts:
+                self._asking.ended(
+                    run, answered.permit, "ok", answered.usage, detail=f"kept although {verdict.reason}: nobody is left"
+                )
+                run.notes.append(f"the last answer was kept although {verdict.reason}")
+                return answered
+            self._asking.ended(run, answered.permit, "escalated", answered.usage, detail=verdict.reason)
+            chain.skipped.add(answered.permit.place)
+            kept = answered
+
+    async def _review(self, io: IO, run: Run, strategy: Strategy, answered: Answered) -> Verdict:
+        verdict = strategy.review(run.request, answered.answer, run.attempts)
+        if verdict.action != "consult" or verdict.request is None:
+            return verdict
+        try:
+            consulted = await self._consult(io, run, verdict.request)
+        except RoutekitError as error:
+            run.notes.append(f"the judge could not be asked ({type(error).__name__}); the answer was accepted unseen")
+            if self._notify:
+                self._notify(
+                    PluginBypassed(
+                        request_id=run.id, at=self._clock.time(), kind="judge",
+                        name=verdict.request.model or "", error=type(error).__name__,
+                    )
+                )  # fmt: skip
+            return ACCEPT
+        return strategy.review(run.request, answered.answer, run.attempts, consulted.answer)
+
+    async def _consult(self, io: IO, run: Run, request: RouteRequest) -> Answered:
+        """Asks a judge, as an attempt of its own: held, settled and shown like every other."""
+        side = Run(request, self._clock)
+        decision = await self._deciding.decide(io, side, _AsConfigured(), self._pool_of(request))
+        answered = await self._asking.answer(io, run, Chain(decision, role="judge"))
+        self._asking.ended(run, answered.permit, "ok", answered.usage)
+        return answered
+
+    def _cached(self, run: Run, tier: str, entry: CacheEntry, strategy: Strategy) -> RouteResult:
+        return run.from_cache(entry, self._deployments.get(entry.deployment), tier, strategy.name)
+
+    def _learn(self, run: Run, strategy: Strategy) -> None:
+        if type(strategy).learn is not Strategy.learn and run.decision is not None:
+            try:
+                strategy.learn(run.request, run.decision, run.attempts)
+            except Exception as error:
+                run.notes.append(f"strategy {strategy.name} could not learn from it ({type(error).__name__})")
+
+    def _start(self, request: RouteRequest) -> Run:
+        run = Run(request, self._clock)
+        if self._notify:
+            self._notify(RequestStarted(request_id=run.id, at=self._clock.time(), request=request))
+        return run
+
+    def _end(self, run: Run, *, result: RouteResult | None = None, error: BaseException | None = None) -> None:
+        if self._notify:
+            self._notify(RequestEnded(request_id=run.id, at=self._clock.time(), result=result, error=error))
+
+    def _health_changed(self, deployment: Deployment, state: str, reason: str) -> None:
+        self._notify(
+            HealthChanged(request_id="", at=self._clock.time(), deployment=deployment, state=state, reason=reason)
+        )
+
+    def close(self) -> None:
+        """Frees caches, budgets and observers. Providers belong to the router."""
+        self._caching.close()
+        self._billing.close()
+        self._notify.close()
+
+
+class _AsConfigured(Strategy):
+    """Configured order: what a judge's group is asked in."""
+
+    name = "as-configured"
+
+    def rank(self, request: RouteRequest, candidates: Any, signals: Any) -> RouteDecision:
+        return self.decision(Ranking(list(candidates), [0.0] * len(candidates)), "in configured order", signals)

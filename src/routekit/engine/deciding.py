@@ -1,0 +1,237 @@
+"""From a request to a decision: guards, compressors, planner, strategy."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Sequence
+
+from routekit.engine.affinity import MIN_TOKENS, PrefixMemory
+from routekit.engine.billing import Billing
+from routekit.engine.estimate import work_of
+from routekit.engine.health import Health
+from routekit.engine.io import IO
+from routekit.engine.notify import Notifier
+from routekit.engine.planner import Pool, plan
+from routekit.engine.run import Run
+from routekit.errors import GuardBlockedError, GuardUnavailableError, NoCandidateError, RoutekitError
+from routekit.plugin import Compressor, Guard, GuardVerdict, Strategy
+from routekit.types import (
+    Candidate,
+    Clock,
+    Compressed,
+    Decided,
+    Message,
+    PluginBypassed,
+    Ranking,
+    Rejection,
+    RouteDecision,
+    Signals,
+    count_tokens,
+)
+
+OUTPUT_SHARE = 0.15
+"""Of a context window, left for the answer where the caller set no limit."""
+
+
+class Deciding:
+    """Everything before the first upstream call."""
+
+    def __init__(
+        self,
+        *,
+        guards: Sequence[tuple[str, Guard]],
+        compressors: Sequence[tuple[str, Compressor]],
+        health: Health,
+        billing: Billing,
+        prefixes: PrefixMemory,
+        clock: Clock,
+        rng: random.Random,
+        notify: Notifier,
+    ) -> None:
+        self._guards = tuple(guards)
+        self._response_guards = tuple(pair for pair in guards if pair[1].checks_responses)
+        self._compressors = tuple(compressors)
+        self._health = health
+        self._billing = billing
+        self._prefixes = prefixes
+        self._clock = clock
+        self._rng = rng
+        self._notify = notify
+
+    @property
+    def checks_responses(self) -> bool:
+        return bool(self._response_guards)
+
+    def guard_request(self, run: Run) -> None:
+        """Guards look at the request; they may change it, narrow who may serve it, or refuse it."""
+        for name, guard in self._guards:
+            try:
+                verdict = guard.check_request(run.request)
+            except Exception as error:
+                raise _failed(name, error) from error
+            if verdict.action == "block":
+                raise GuardBlockedError(guard=name, rule=verdict.rule, where="request")
+            if verdict.action == "redact":
+                messages = tuple(_redacted(name, verdict))
+                run.request = dataclasses.replace(run.request, messages=messages)
+                run.notes.append(f"guard {name} redacted the request ({verdict.rule})")
+            elif verdict.action == "require":
+                both = run.request.requirements | verdict.requirements
+                run.request = dataclasses.replace(run.request, requirements=both)
+                run.notes.append(f"guard {name} narrowed the candidates ({verdict.rule})")
+
+    def guard_response(self, run: Run, message: Message) -> Message:
+        """Guards look at the answer; they may change or refuse it."""
+        for name, guard in self._response_guards:
+            try:
+                verdict = guard.check_response(run.request, message)
+            except Exception as error:
+                raise _failed(name, error) from error
+            if verdict.action in ("block", "require"):
+                raise GuardBlockedError(guard=name, rule=verdict.rule, where="response")
+            if verdict.action == "redact":
+                message = _redacted(name, verdict)[0]
+                run.notes.append(f"guard {name} redacted the answer ({verdict.rule})")
+        return message
+
+    def compress(self, run: Run, pool: Pool) -> None:
+        """Compressors in configured order: lossless ones always, the others where it would not fit."""
+        if not self._compressors:
+            return
+        windows = [d.model.context_window for d in pool.deployments]
+        largest = None if None in windows or not windows else max(window for window in windows if window)
+        for name, compressor in self._compressors:
+            request = run.request
+            before = count_tokens(request.messages, request.tools)[0]
+            target = None
+            if largest is not None:
+                target = largest - (request.wanted_output or int(largest * OUTPUT_SHARE))
+            if not compressor.lossless and (target is None or before <= target):
+                continue
+            try:
+                compression = compressor.compress(request, target)
+                after = count_tokens(compression.request.messages, compression.request.tools)[0]
+            except Exception as error:
+                self._bypassed(run, "compressor", name, error)
+                continue
+            if after >= before:
+                continue
+            run.request = compression.request
+            if compression.removed:
+                run.notes.append(f"{name} removed {compression.removed}")
+            if self._notify:
+                self._notify(
+                    Compressed(
+                        request_id=run.id, at=self._clock.time(), compressor=name,
+                        saved_tokens=before - after, lossless=compression.lossless,
+                    )
+                )  # fmt: skip
+
+    async def decide(self, io: IO, run: Run, strategy: Strategy, pool: Pool) -> RouteDecision:
+        """Plans and ranks.
+
+        Raises:
+            NoCandidateError: nobody may serve the request; every rejection is listed.
+        """
+        request = run.request
+        work = work_of(request, self._billing.output_limit(request))
+        signals = self._signals(strategy, run, work.input_tokens)
+        planned = plan(
+            pool,
+            request,
+            work,
+            signals,
+            self._health.unavailable(work.input_tokens),
+            ceiling=request.requirements.max_cost,
+            price_required=self._billing.price_required(),
+        )
+        candidates, rejections = planned
+        candidates, unaffordable = self._billing.affordable(run, candidates)
+        if unaffordable:
+            rejections = (*rejections, *unaffordable)
+        if not candidates:
+            raise NoCandidateError(_nobody(request.group, rejections), rejections=rejections)
+        ranked = await self._rank(io, run, strategy, candidates, signals)
+        if not ranked.ranked.candidates:
+            everyone = (*rejections, *ranked.rejections)
+            raise NoCandidateError(_nobody(request.group, everyone), rejections=everyone)
+        decision = RouteDecision(
+            strategy=ranked.strategy,
+            ranked=ranked.ranked,
+            reason=ranked.reason,
+            rejections=(*rejections, *ranked.rejections),
+            signals=ranked.signals,
+            path=ranked.path,
+            request=request,
+            notes=ranked.notes,
+        )
+        run.decision = decision
+        if self._notify:
+            self._notify(Decided(request_id=run.id, at=self._clock.time(), decision=decision))
+        return decision
+
+    async def _rank(
+        self, io: IO, run: Run, strategy: Strategy, candidates: Sequence[Candidate], signals: Signals
+    ) -> RouteDecision:
+        try:
+            if _gathers(strategy):
+                signals = await io.gather(strategy, run.request, candidates, signals)
+            return strategy.rank(run.request, candidates, signals)
+        except RoutekitError:
+            raise
+        except Exception as error:
+            self._bypassed(run, "strategy", strategy.name, error)
+            return RouteDecision(
+                strategy=strategy.name,
+                ranked=Ranking(list(candidates), [0.0] * len(candidates)),
+                reason=f"in configured order, because the strategy failed ({type(error).__name__})",
+                signals=signals,
+                path=(strategy.name,),
+            )
+
+    def _signals(self, strategy: Strategy, run: Run, input_tokens: int) -> Signals:
+        load = strategy.uses_load
+        latency = self._health.latencies() if load or strategy.uses_latency else {}
+        cached = self._prefixes.cached(run.request, input_tokens) if input_tokens >= MIN_TOKENS else {}
+        return Signals(
+            self._rng.getrandbits(32),
+            self._clock.time(),
+            latency,
+            self._health.in_flight() if load else {},
+            cached,
+        )
+
+    def _bypassed(self, run: Run, kind: str, name: str, error: Exception) -> None:
+        run.notes.append(f"{kind} {name} failed and was left out ({type(error).__name__})")
+        if self._notify:
+            self._notify(
+                PluginBypassed(
+                    request_id=run.id, at=self._clock.time(), kind=kind, name=name, error=type(error).__name__
+                )
+            )
+
+
+def _gathers(strategy: Strategy) -> bool:
+    kind = type(strategy)
+    return kind.gather is not Strategy.gather or kind.agather is not Strategy.agather
+
+
+def _failed(name: str, error: Exception) -> GuardUnavailableError:
+    return GuardUnavailableError(
+        f"guard {name!r} failed ({type(error).__name__}); guards fail closed, nothing was sent"
+    )
+
+
+def _redacted(name: str, verdict: GuardVerdict) -> Sequence[Message]:
+    if not verdict.messages:
+        raise GuardUnavailableError(f"guard {name!r} redacts without saying what is left; guards fail closed")
+    return verdict.messages
+
+
+def _nobody(group: str | None, rejections: Sequence[Rejection]) -> str:
+    if not rejections:
+        return f"no deployment is in group {group or 'default'!r}"
+    shown = "; ".join(f"{r.deployment.name}: {r.reason}" for r in rejections[:5])
+    more = f"; and {len(rejections) - 5} more" if len(rejections) > 5 else ""
+    return f"no deployment may serve this request. {shown}{more}"

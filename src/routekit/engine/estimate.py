@@ -1,0 +1,48 @@
+"""Tokens before the call, and quality where nobody measured it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from routekit.types import Deployment, RouteRequest, Work, count_tokens
+
+TYPICAL_OUTPUT_TOKENS = 256
+"""What a chat answer takes when nobody said otherwise (the median of public chat traces is 200 to 300)."""
+
+INFERRED_FLOOR, INFERRED_CEILING = 0.3, 0.8
+"""Inferred qualities stay between these, so that a measured extreme is always more extreme."""
+
+
+def work_of(request: RouteRequest, output_bound: int | None = None) -> Work:
+    """How much a request is. `output_bound` is the limit to be sent where the caller gave none."""
+    likely, bound = count_tokens(request.messages, request.tools)
+    wanted = request.wanted_output
+    limit = output_bound if wanted is None else wanted
+    expected = TYPICAL_OUTPUT_TOKENS if limit is None or limit > TYPICAL_OUTPUT_TOKENS else limit
+    return Work(likely, bound, expected, limit)
+
+
+def infer_quality(deployments: Sequence[Deployment]) -> dict[str, float]:
+    """Quality by price rank inside one group, for those without a measured one.
+
+    Vendors price by capability, so the rank of the price is the best free predictor of quality
+    there is. Equal prices get equal quality; an unknown price gets the middle.
+
+    >>> from routekit.types import Model, Price
+    >>> cheap = Deployment(name="a", provider="p", model=Model(id="a", price=Price(input=1, output=1)))
+    >>> dear = Deployment(name="b", provider="p", model=Model(id="b", price=Price(input=9, output=9)))
+    >>> infer_quality([cheap, dear])
+    {'a': 0.3, 'b': 0.8}
+    """
+    prices = sorted({d.price.input + 3 * d.price.output for d in deployments if d.price is not None})
+    middle = (INFERRED_FLOOR + INFERRED_CEILING) / 2
+    inferred: dict[str, float] = {}
+    for deployment in deployments:
+        if deployment.quality is not None:
+            continue
+        if deployment.price is None or len(prices) < 2:
+            inferred[deployment.name] = middle
+            continue
+        rank = prices.index(deployment.price.input + 3 * deployment.price.output) / (len(prices) - 1)
+        inferred[deployment.name] = round(INFERRED_FLOOR + rank * (INFERRED_CEILING - INFERRED_FLOOR), 4)
+    return inferred

@@ -1,0 +1,200 @@
+"""Pure: deployments in, candidates and rejections out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from routekit.engine.estimate import infer_quality
+from routekit.types import (
+    Candidate,
+    Deployment,
+    Money,
+    Rejection,
+    RejectionCode,
+    Requirements,
+    RouteRequest,
+    Signals,
+    Work,
+)
+
+RETENTIONS = {"zero": 0, "none": 0, "30d": 30, "default": 30, "unlimited": 10**9}
+"""Known retention words in days; "zero" is the strictest."""
+
+
+class Plan(NamedTuple):
+    """Who may serve a request, and who may not and why. Candidates stand in configured order."""
+
+    candidates: list[Candidate]
+    rejections: tuple[Rejection, ...]
+
+
+class Pool:
+    """The deployments that one group (or one pinned model) means, with what never changes about them.
+
+    What depends only on a request's hard filters is remembered, so that a thousand deployments are
+    not looked at anew for every request.
+    """
+
+    def __init__(self, deployments: Sequence[Deployment], everyone: Sequence[Deployment] | None = None) -> None:
+        self.deployments = tuple(deployments)
+        inferred: dict[str, float] = {}
+        by_group: dict[str, list[Deployment]] = {}
+        for deployment in everyone or deployments:
+            by_group.setdefault(deployment.group, []).append(deployment)
+        for members in by_group.values():
+            inferred.update(infer_quality(members))
+        self.qualities = {
+            d.name: (inferred[d.name], True) if d.quality is None else (d.quality, False) for d in self.deployments
+        }
+        self._filtered: dict[Any, tuple[tuple[Deployment, ...], tuple[Rejection, ...], int]] = {}
+
+    def filtered(
+        self, needed: frozenset[str], wanted: Requirements
+    ) -> tuple[tuple[Deployment, ...], tuple[Rejection, ...], int]:
+        """Those that pass the hard filters, the others' rejections, and the smallest context window."""
+        key = (needed, wanted)
+        found = self._filtered.get(key)
+        if found is None:
+            feasible: list[Deployment] = []
+            rejections: list[Rejection] = []
+            for deployment in self.deployments:
+                reason = _misfit(deployment, needed, wanted)
+                if reason is None:
+                    feasible.append(deployment)
+                else:
+                    rejections.append(Rejection(deployment=deployment, code=reason[0], reason=reason[1]))
+            smallest = min((d.model.context_window or 10**12 for d in feasible), default=10**12)
+            found = (tuple(feasible), tuple(rejections), smallest)
+            if len(self._filtered) > 256:
+                self._filtered.clear()
+            self._filtered[key] = found
+        return found
+
+
+def plan(
+    pool: Pool,
+    request: RouteRequest,
+    work: Work,
+    signals: Signals,
+    unavailable: Mapping[str, tuple[RejectionCode, str]],
+    *,
+    ceiling: Money | None = None,
+    price_required: bool = False,
+) -> Plan:
+    """The feasible deployments with what the request would cost there.
+
+    `unavailable` maps a deployment's name to why it cannot be asked now. `ceiling` is the most that
+    one attempt may cost; `price_required` rejects unknown prices (a hard budget applies).
+    """
+    feasible, rejections, smallest = pool.filtered(needed_capabilities(request), request.requirements)
+    tokens = work.input_tokens + (work.output_bound or 0)
+    dynamic: list[Rejection] = []
+    candidates: list[Candidate] = []
+    qualities, latency, cached = pool.qualities, signals.latency, signals.cached_prefix
+    if tokens <= smallest and not unavailable and ceiling is None and not price_required:
+        if latency or cached:
+            for d in feasible:
+                name = d.name
+                quality, inferred = qualities[name]
+                candidates.append(Candidate(d, quality, inferred, work, cached.get(name, 0), latency.get(name)))
+        else:
+            candidates = [Candidate(d, *qualities[d.name], work) for d in feasible]
+        return Plan(candidates, rejections)
+    for d in feasible:
+        quality, inferred = qualities[d.name]
+        candidate = Candidate(d, quality, inferred, work, cached.get(d.name, 0), latency.get(d.name))
+        misfit = _dynamic_misfit(candidate, tokens, unavailable, ceiling, price_required)
+        if misfit is None:
+            candidates.append(candidate)
+        else:
+            dynamic.append(Rejection(deployment=d, code=misfit[0], reason=misfit[1]))
+    return Plan(candidates, (*rejections, *dynamic))
+
+
+def needed_capabilities(request: RouteRequest) -> frozenset[str]:
+    """What the request itself shows that a model must be able to do, plus what was required."""
+    needed: set[str] = set()
+    if request.tools:
+        needed.add("tools")
+    form = request.params.get("response_format")
+    if form:
+        kind = form.get("type") if isinstance(form, Mapping) else None
+        if kind in ("json_schema", "json_object"):
+            needed.add(kind)
+    if request.params.get("logprobs"):
+        needed.add("logprobs")
+    for message in request.messages:
+        content = message.get("content")
+        if content.__class__ is not str and content:
+            needed.update(_media(content))
+    if not needed:
+        return request.requirements.capabilities
+    return request.requirements.capabilities | needed
+
+
+_PART_CAPABILITY = {"image_url": "vision", "image": "vision", "input_audio": "audio", "audio": "audio", "file": "pdf"}
+
+
+def _media(parts: Sequence[Any]) -> set[str]:
+    kinds = {part.get("type") for part in parts if isinstance(part, Mapping)}
+    return {_PART_CAPABILITY[kind] for kind in kinds if kind in _PART_CAPABILITY}
+
+
+def _misfit(deployment: Deployment, needed: frozenset[str], wanted: Requirements) -> tuple[RejectionCode, str] | None:
+    missing = needed - deployment.model.capabilities
+    if missing:
+        return "capability", f"cannot do {', '.join(sorted(missing))}"
+    if wanted.regions and deployment.region not in wanted.regions:
+        return "region", f"region is {deployment.region or 'unknown'}, wanted {' or '.join(sorted(wanted.regions))}"
+    if wanted.retention is not None and not _retention_fits(deployment.retention, wanted.retention):
+        return "retention", f"retention is {deployment.retention or 'unknown'}, at most {wanted.retention!r} is allowed"
+    if wanted.tags - deployment.tags:
+        return "tag", f"lacks the tag {', '.join(sorted(wanted.tags - deployment.tags))}"
+    if deployment.provider in wanted.denied_providers:
+        return "provider", f"provider {deployment.provider} is denied"
+    if wanted.allowed_providers and deployment.provider not in wanted.allowed_providers:
+        return "provider", f"provider {deployment.provider} is not among those allowed"
+    if deployment.weight == 0:
+        return "drained", "its weight is 0"
+    return None
+
+
+def _retention_fits(has: str | None, wanted: str) -> bool:
+    if has == wanted:
+        return True
+    if has is None:
+        return False
+    return _days(has) <= _days(wanted)
+
+
+def _days(retention: str) -> int:
+    if retention in RETENTIONS:
+        return RETENTIONS[retention]
+    number = retention.removesuffix("d")
+    return int(number) if number.isdigit() else 10**9
+
+
+def _dynamic_misfit(
+    candidate: Candidate,
+    tokens: int,
+    unavailable: Mapping[str, tuple[RejectionCode, str]],
+    ceiling: Money | None,
+    price_required: bool,
+) -> tuple[RejectionCode, str] | None:
+    deployment = candidate.deployment
+    why = unavailable.get(deployment.name)
+    if why is not None:
+        return why
+    window = deployment.model.context_window
+    if window is not None and tokens > window:
+        return "context_window", f"about {tokens} tokens do not fit into its {window}"
+    if (ceiling is not None or price_required) and deployment.model.price is None:
+        return "price", "its price is unknown and spending is limited; set `price` for it"
+    if ceiling is not None:
+        worst = candidate.worst_nanos
+        if worst is None:
+            return "price", "what it can cost at most is unknown; set `max_tokens` or the model's `max_output`"
+        if worst > ceiling.nanos:
+            return "max_cost", f"could cost {Money(worst)}, at most {ceiling} is allowed"
+    return None

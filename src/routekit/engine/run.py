@@ -1,0 +1,167 @@
+"""The story of one request while it is being told: what was decided, tried and paid."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from routekit.engine.deadline import Deadline
+from routekit.types import (
+    ZERO,
+    Answer,
+    Attempt,
+    CacheEntry,
+    CacheStatus,
+    Candidate,
+    Clock,
+    Deployment,
+    Message,
+    Money,
+    Ranking,
+    Reservation,
+    RouteDecision,
+    RouteRequest,
+    RouteResult,
+    Usage,
+)
+
+
+class Run:
+    """Mutable, owned by one request. `used` counts the attempts that the limit of attempts counts."""
+
+    __slots__ = (
+        "attempts",
+        "cache",
+        "cost_known",
+        "cost_nanos",
+        "deadline",
+        "decision",
+        "id",
+        "notes",
+        "request",
+        "used",
+    )
+
+    def __init__(self, request: RouteRequest, clock: Clock) -> None:
+        self.id = os.urandom(8).hex()
+        self.request = request
+        self.deadline = Deadline(clock, request.deadline_s)
+        self.attempts: list[Attempt] = []
+        self.decision: RouteDecision | None = None
+        self.notes: list[str] = []
+        self.cost_nanos = 0
+        self.cost_known = True
+        self.used = 0
+        self.cache: CacheStatus = "bypass"
+
+    def record(self, attempt: Attempt) -> None:
+        """Adds an attempt and its cost."""
+        self.attempts.append(attempt)
+        self.cost_nanos += attempt.cost.nanos
+        self.cost_known = self.cost_known and attempt.cost_known
+
+    def result(
+        self,
+        message: Message,
+        finish_reason: str | None,
+        usage: Usage,
+        deployment: Deployment,
+        model: str | None,
+        ttft_s: float | None = None,
+        logprobs: Mapping[str, Any] | None = None,
+    ) -> RouteResult:
+        """The finished story."""
+        assert self.decision is not None
+        return RouteResult(
+            id=self.id,
+            message=message,
+            finish_reason=finish_reason,
+            usage=usage,
+            cost=Money(self.cost_nanos),
+            decision=self.final_decision(),
+            attempts=tuple(self.attempts),
+            cache=self.cache,
+            model=model or deployment.model.id,
+            deployment=deployment,
+            cost_known=self.cost_known,
+            duration_s=self.deadline.elapsed_s(),
+            ttft_s=ttft_s,
+            logprobs=logprobs,
+        )
+
+    def from_cache(self, entry: CacheEntry, deployment: Deployment | None, tier: str, strategy: str) -> RouteResult:
+        """A story that ends before it began: nobody was asked and nothing was paid."""
+        similar = entry.similarity is not None
+        self.cache = "semantic-hit" if similar else "hit"
+        reason = f"answered by the {tier} cache; {entry.deployment} had answered it before"
+        decision = RouteDecision(strategy=strategy, ranked=Ranking(), reason=reason, path=(strategy,))
+        self.decision = decision
+        return RouteResult(
+            id=self.id,
+            message=copied(entry.message),
+            finish_reason=entry.finish_reason,
+            usage=entry.usage,
+            cost=ZERO,
+            decision=decision,
+            cache=self.cache,
+            saved=entry.cost,
+            model=entry.model,
+            deployment=deployment,
+            duration_s=self.deadline.elapsed_s(),
+        )
+
+    def final_decision(self) -> RouteDecision:
+        """The decision with the notes that came up after it."""
+        decision = self.decision
+        assert decision is not None
+        if not self.notes:
+            return decision
+        return RouteDecision(
+            strategy=decision.strategy,
+            ranked=decision.ranked,
+            reason=decision.reason,
+            rejections=decision.rejections,
+            signals=decision.signals,
+            path=decision.path,
+            request=decision.request,
+            notes=(*decision.notes, *self.notes),
+        )
+
+
+class Permit:
+    """One attempt under way: a place, what is held for it, and since when."""
+
+    __slots__ = ("candidate", "hold", "place", "role", "started_s", "ttft_s")
+
+    def __init__(self, candidate: Candidate, place: int, role: str, started_s: float) -> None:
+        self.candidate = candidate
+        self.place = place
+        self.role = role
+        self.hold: Reservation | None = None
+        self.started_s = started_s
+        self.ttft_s: float | None = None
+
+
+class Answered:
+    """A complete answer and where it came from."""
+
+    __slots__ = ("answer", "permit", "usage")
+
+    def __init__(self, answer: Answer, permit: Permit, usage: Usage) -> None:
+        self.answer = answer
+        self.permit = permit
+        self.usage = usage
+
+
+def copied(message: Message) -> Message:
+    """A message that its new owner may change."""
+    return {key: _copied(value) for key, value in message.items()}  # type: ignore[return-value]  # same keys
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copied(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_copied(inner) for inner in value]
+    return value

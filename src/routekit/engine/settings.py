@@ -1,0 +1,27 @@
+"""The engine's own settings, with their defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from routekit.engine.attempts import MAX_ATTEMPTS
+
+UnknownPrice = Literal["refuse", "estimate", "allow"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """`output_limit` (tokens) is sent where spending is limited and the caller set no limit.
+
+    `unknown_price` decides about deployments without a price while a hard budget applies: refused,
+    taken for the dearest of their group, or allowed and recorded as unknown.
+    """
+
+    max_attempts: int = MAX_ATTEMPTS
+    output_limit: int = 4096
+    unknown_price: UnknownPrice = "refuse"
+    cache_ttl_s: float | None = 3600.0
+    cache_scope: str | None = "project"
+    cache_nondeterministic: bool = False
+    lease_s: float = 600.0

@@ -1,0 +1,428 @@
+"""The router: the face of the engine, and where configuration becomes living parts."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import threading
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from types import TracebackType
+from typing import Any, Self
+
+from routekit.catalog import Catalog
+from routekit.config import Config, StepTable, home_of, named
+from routekit.engine.core import Engine
+from routekit.engine.health import HealthRow
+from routekit.engine.io import AsyncIO, SyncIO, run_sync
+from routekit.engine.planner import Pool
+from routekit.engine.stream import AsyncStream, Stream
+from routekit.errors import ConfigError, InvalidInputError, NoCandidateError, RoutekitError
+from routekit.plugin import PluginContext, Provider, Strategy
+from routekit.plugin.manager import discover
+from routekit.plugin.registry import Registry
+from routekit.types import (
+    NO_REQUIREMENTS,
+    CacheMode,
+    Clock,
+    Deployment,
+    Money,
+    Requirements,
+    RouteDecision,
+    RouteRequest,
+    RouteResult,
+    Step,
+    SystemClock,
+    as_messages,
+)
+
+Messages = str | Iterable[Mapping[str, Any]]
+ScopeValues = Mapping[str, str | Sequence[str]]
+CACHE_MODES = ("use", "bypass", "refresh", "only")
+
+
+class Router:
+    """Decides, for every request, which deployment answers, and asks it.
+
+    Without arguments it is built from the nearest ``routekit.toml``, else from the API keys in the
+    environment, else from the local models. One router serves threads, tasks and event loops.
+
+    `config` is a `Config`, a dictionary of the file's shape, or a path. `plugins` are extra modules
+    or objects with routekit hooks, on top of the installed ones. `providers` maps deployment names
+    to ready provider objects, for tests. `clock`, `seed` and `env` stand in for the machine's.
+
+    Raises:
+        ConfigError: the configuration is wrong; the message says where and what to do.
+        PluginError: a plugin it names is missing or broken.
+    """
+
+    def __init__(
+        self,
+        config: Config | Mapping[str, Any] | str | os.PathLike[str] | None = None,
+        *,
+        plugins: Iterable[Any] = (),
+        providers: Mapping[str, Provider] | None = None,
+        clock: Clock | None = None,
+        seed: int | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self._env = os.environ if env is None else env
+        if config is None:
+            config = Config.find(self._env)
+        elif isinstance(config, Mapping):
+            config = Config.from_dict(config)
+        elif not isinstance(config, Config):
+            config = Config.from_file(config)
+        self.config = config
+        self.clock = clock or SystemClock()
+        self.registry: Registry = discover(self._env, plugins)
+        self.home = home_of(self._env)
+        self.deployments: tuple[Deployment, ...] = config.to_deployments(self.registry, Catalog.load())
+        if not self.deployments:
+            raise ConfigError(
+                "no deployments are configured", key="deployments", file=config.file,
+                fix="Add a [[deployments]] table, or run `routekit init`.",
+            )  # fmt: skip
+        self._given = dict(providers or {})
+        self._providers: dict[str, Provider] = {}
+        self._provider_lock = threading.Lock()
+        self._strategies: dict[str, Strategy] = {}
+        self._pools: dict[tuple[str | None, str | None], Pool] = {}
+        self._sync, self._async = SyncIO(self.clock), AsyncIO(self.clock)
+        self._closed = False
+        self.default_strategy: Strategy = self.resolve_strategy(config.router.strategy)
+        self._group_strategies = {
+            name: self.resolve_strategy(table.strategy)
+            for name, table in config.groups.items()
+            if table.strategy is not None
+        }
+        self._steps = [(rule, self.resolve_strategy(rule.strategy)) for rule in config.steps]
+        for name in config.strategies:
+            self.resolve_strategy(name)
+        scopes = [table.to_scope() for table in config.budgets]
+        self._engine = Engine(
+            deployments=self.deployments,
+            provider_of=self._provider_of,
+            pool_of=self._pool_of,
+            clock=self.clock,
+            settings=config.engine_settings(),
+            caches=[(name, self._make("cache", name, self._cache_options(name))) for name in config.cache.use],
+            compressors=self._listed("compressor", config.compressors),
+            budget=self._make("budget", config.router.budget_store, {}) if scopes else None,
+            scopes=scopes,
+            guards=self._listed("guard", config.guards),
+            observers=[observer for _, observer in self._listed("observer", config.observers)],
+            rng=random.Random(seed) if seed is not None else None,
+        )
+        self._finalizer = weakref.finalize(self, _close_all, self._providers, self._engine)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], **kwargs: Any) -> Self:
+        """From a ``routekit.toml``. Raises ConfigError where something in it is wrong."""
+        return cls(Config.from_file(path), **kwargs)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], **kwargs: Any) -> Self:
+        """From a dictionary of the file's shape."""
+        return cls(Config.from_dict(data), **kwargs)
+
+    def complete(self, messages: Messages, **options: Any) -> RouteResult:
+        """The whole answer. `messages` is a prompt or a list of Chat Completions messages.
+
+        Keyword arguments: `strategy` (a name, an instance, or a table with `use`), `model` (a
+        deployment, a model id or a group), `group`, `tools`, `deadline_s`, `scopes`, `max_cost_usd`,
+        `requirements`, `step`, `session`, `metadata`, `cache` ("use", "bypass", "refresh", "only");
+        all others are Chat Completions parameters (`temperature`, `max_tokens`, ...).
+
+        Raises:
+            InvalidInputError: an argument cannot be used.
+            RoutingError: nobody could answer, or was allowed to.
+            ProviderError: a refusal that another deployment would repeat (a bad request, a filter).
+        """
+        request, strategy = self._request(messages, options)
+        return run_sync(self._engine.complete(self._sync, request, strategy))
+
+    async def acomplete(self, messages: Messages, **options: Any) -> RouteResult:
+        """Like `complete`, awaited."""
+        request, strategy = self._request(messages, options)
+        return await self._engine.complete(self._async, request, strategy)
+
+    def stream(self, messages: Messages, **options: Any) -> Stream:
+        """The answer in pieces; see `complete` for arguments and `Stream` for what is returned.
+
+        Raises, while it is read:
+            StreamInterruptedError: the upstream broke off after content was handed over.
+        """
+        request, strategy = self._request(messages, options, stream=True)
+        return Stream(lambda: self._engine.open(self._sync, request, strategy))
+
+    def astream(self, messages: Messages, **options: Any) -> AsyncStream:
+        """Like `stream`, for ``async for``."""
+        request, strategy = self._request(messages, options, stream=True)
+        return AsyncStream(lambda: self._engine.open(self._async, request, strategy))
+
+    def explain(self, messages: Messages, **options: Any) -> RouteDecision:
+        """The decision that `complete` would make now, by the same code; no provider is called."""
+        request, strategy = self._request(messages, options)
+        return run_sync(self._engine.explain(self._sync, request, strategy))
+
+    def health(self) -> list[HealthRow]:
+        """One row per deployment: state, reason, until when, latency percentiles, calls in flight."""
+        return self._engine.health.rows()
+
+    def provider_of(self, deployment: Deployment | str) -> Provider:
+        """The provider object that serves a deployment (by name or itself)."""
+        if isinstance(deployment, str):
+            deployment = self.deployment(deployment)
+        return self._provider_of(deployment)
+
+    def deployment(self, name: str) -> Deployment:
+        """The deployment of that name. Raises InvalidInputError where there is none."""
+        for deployment in self.deployments:
+            if deployment.name == name:
+                return deployment
+        known = ", ".join(d.name for d in self.deployments)
+        raise InvalidInputError(f"no deployment is called {name!r}; known: {known}")
+
+    def resolve_strategy(self, spec: str | Strategy | Mapping[str, Any] | None) -> Strategy:
+        """The strategy that a name, an instance or a table (`use` and options) means; None: the default.
+
+        Raises:
+            PluginNotFoundError: nobody registered the name. ConfigError: its options are wrong.
+        """
+        if spec is None:
+            return self.default_strategy
+        if isinstance(spec, str):
+            found = self._strategies.get(spec)
+            if found is None:
+                found = self._strategies[spec] = self._strategy_named(spec)
+            return found
+        if isinstance(spec, Strategy):
+            return self._bound(spec)
+        if isinstance(spec, Mapping):
+            use, options = named(spec, "strategy", self.config.file)
+            return self._bound(self._make("strategy", use, options))
+        raise InvalidInputError(
+            f"strategy must be a name, a Strategy or a table with 'use'; got {type(spec).__name__}. "
+            f"Known names: {', '.join(self.strategy_names)}"
+        )
+
+    @property
+    def strategy_names(self) -> list[str]:
+        """Every name that `strategy=` takes: configured ones and plugins."""
+        return sorted({*self.config.strategies, *self.registry.names("strategy")})
+
+    def close(self) -> None:
+        """Closes connections, caches and budgets. Idempotent; a closed router refuses requests."""
+        self._closed = True
+        self._finalizer()
+
+    async def aclose(self) -> None:
+        """Like `close`, and waits for what belongs to this event loop."""
+        self._closed = True
+        providers = list(self._providers.values())
+        self._providers.clear()
+        for provider in providers:
+            await provider.aclose()
+        self._finalizer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"Router({len(self.deployments)} deployments, default {self.default_strategy!r})"
+
+    def _request(
+        self, messages: Messages, options: dict[str, Any], stream: bool = False
+    ) -> tuple[RouteRequest, Strategy]:
+        if self._closed:
+            raise InvalidInputError("this router is closed; make a new one")
+        take = options.pop
+        spec, step = take("strategy", None), take("step", None)
+        model, group = take("model", None), take("group", None)
+        tools, scopes = take("tools", None), take("scopes", None)
+        deadline_s, max_cost_usd = take("deadline_s", None), take("max_cost_usd", None)
+        requirements: Requirements = take("requirements", None) or NO_REQUIREMENTS
+        session, metadata = take("session", None), take("metadata", None)
+        cache: CacheMode = take("cache", None) or "use"
+        if cache not in CACHE_MODES:
+            raise InvalidInputError(f"cache must be one of {', '.join(CACHE_MODES)}; got {cache!r}")
+        if deadline_s is None:
+            deadline_s = self.config.router.deadline_s
+        elif isinstance(deadline_s, bool) or not isinstance(deadline_s, (int, float)) or deadline_s < 0:
+            raise InvalidInputError(f"deadline_s must be a number of seconds, 0 for none; got {deadline_s!r}")
+        if max_cost_usd is None:
+            max_cost_usd = self.config.router.max_cost_usd
+        if max_cost_usd is not None:
+            ceiling = Money.from_usd(_usd(max_cost_usd))
+            requirements = requirements | Requirements(max_cost=ceiling)
+        options.pop("stream", None)
+        request = RouteRequest(
+            messages=as_messages(messages),
+            tools=tuple(tools) if tools else (),
+            params=options,
+            group=group or self.config.router.group,
+            model=model,
+            requirements=requirements,
+            step=step,
+            session=session,
+            scopes=_scopes(scopes, step),
+            metadata=metadata or {},
+            deadline_s=deadline_s or None,
+            cache=cache,
+            stream=stream,
+        )
+        return request, self._strategy_for(spec, request)
+
+    def _strategy_for(self, spec: Any, request: RouteRequest) -> Strategy:
+        """Precedence: what the call says > a step rule > the group > the default."""
+        if spec is not None:
+            return self.resolve_strategy(spec)
+        if self._steps and request.step is not None:
+            for rule, strategy in self._steps:
+                if _matches(rule, request, request.step):
+                    return strategy
+        if self._group_strategies:
+            found = self._group_strategies.get(request.model or request.group or "default")
+            if found is not None:
+                return found
+        return self.default_strategy
+
+    def _pool_of(self, request: RouteRequest) -> Pool:
+        """The deployments that the request's model or group means."""
+        key = (request.group, request.model)
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = self._pools[key] = Pool(self._members(*key), self.deployments)
+        return pool
+
+    def _members(self, group: str | None, model: str | None) -> list[Deployment]:
+        if model is not None:
+            inside = [d for d in self.deployments if group is None or d.group == group]
+            for found in (
+                [d for d in inside if d.name == model],
+                [d for d in inside if d.model.id == model],
+                [d for d in self.deployments if d.group == model],
+                [d for d in self.deployments if d.name == model or d.model.id == model],
+            ):
+                if found:
+                    return found
+            known = sorted({n for d in self.deployments for n in (d.name, d.model.id, d.group)})
+            raise NoCandidateError(
+                f"model={model!r} names no deployment, no model id and no group; known: {', '.join(known)}"
+            )
+        if group is None:
+            default = [d for d in self.deployments if d.group == "default"]
+            return default or list(self.deployments)
+        found = [d for d in self.deployments if d.group == group]
+        if not found:
+            groups = ", ".join(sorted({d.group for d in self.deployments}))
+            raise NoCandidateError(f"group {group!r} has no deployments; known groups: {groups}")
+        return found
+
+    def _provider_of(self, deployment: Deployment) -> Provider:
+        given = self._given.get(deployment.name)
+        if given is not None:
+            return given
+        found = self._providers.get(deployment.name)
+        if found is None:
+            with self._provider_lock:
+                found = self._providers.get(deployment.name) or self._new_provider(deployment)
+        return found
+
+    def _new_provider(self, deployment: Deployment) -> Provider:
+        """Deployments with the same provider and options share one object, and with it its connections."""
+        options = dict(deployment.options)
+        identity = f"{deployment.provider} {json.dumps(options, sort_keys=True, default=repr)}"
+        provider = self._providers.get(identity)
+        if provider is None:
+            provider = self._providers[identity] = self._make("provider", deployment.provider, options)
+        self._providers[deployment.name] = provider
+        return provider
+
+    def _strategy_named(self, name: str) -> Strategy:
+        table = self.config.strategies.get(name)
+        if table is None:
+            return self._bound(self._make("strategy", name, {}))
+        use, options = named(table, f"strategies.{name}", self.config.file)
+        return self._bound(self._make("strategy", use, options, where=f"strategies.{name}"))
+
+    def _bound(self, strategy: Strategy) -> Strategy:
+        try:
+            return strategy.bound(self.resolve_strategy)
+        except RecursionError:
+            raise ConfigError(
+                "strategies delegate to each other in a circle", key="strategies", file=self.config.file,
+                fix="Let one of them name a strategy outside the circle.",
+            ) from None  # fmt: skip
+
+    def _make(self, kind: str, name: str, options: dict[str, Any], where: str = "") -> Any:
+        plugin = self.registry.get(kind, name)
+        checked = plugin.options.checked(options, where=where or name, file=self.config.file)
+        context = PluginContext(home=self.home, env=self._env, clock=self.clock, name=name)
+        return plugin.factory(checked, context)
+
+    def _listed(self, kind: str, tables: Sequence[Mapping[str, Any]]) -> list[tuple[str, Any]]:
+        made: list[tuple[str, Any]] = []
+        for place, table in enumerate(tables):
+            where = f"{kind}s.{place}"
+            use, options = named(table, where, self.config.file)
+            made.append((use, self._make(kind, use, options, where=where)))
+        return made
+
+    def _cache_options(self, name: str) -> dict[str, Any]:
+        return dict((self.config.cache.model_extra or {}).get(name, {}))
+
+
+def _usd(value: Any) -> Decimal | float | int | str:
+    return value.usd if isinstance(value, Money) else value
+
+
+def _scopes(given: ScopeValues | None, step: Step | None) -> dict[str, tuple[str, ...]]:
+    scopes: dict[str, tuple[str, ...]] = {}
+    for kind, value in (given or {}).items():
+        if isinstance(value, str):
+            scopes[kind] = (value,)
+        elif isinstance(value, Sequence) and all(isinstance(item, str) for item in value):
+            scopes[kind] = tuple(value)
+        else:
+            raise InvalidInputError(f"scopes[{kind!r}] must be a text or a list of texts; got {value!r}")
+    if step is not None:
+        if step.run_id is not None:
+            scopes.setdefault("run", (step.run_id,))
+        scopes.setdefault("step", (step.kind,))
+    return scopes
+
+
+def _matches(rule: StepTable, request: RouteRequest, step: Step) -> bool:
+    when = rule.when
+    if when.kind is not None and step.kind not in ([when.kind] if isinstance(when.kind, str) else when.kind):
+        return False
+    if when.node is not None and step.node not in ([when.node] if isinstance(when.node, str) else when.node):
+        return False
+    if when.after_tool_error is not None and step.after_tool_error != when.after_tool_error:
+        return False
+    return set(when.tags) <= set(request.scopes.get("tag", ()))
+
+
+def _close_all(providers: dict[str, Provider], engine: Engine) -> None:
+    for provider in {id(p): p for p in providers.values()}.values():
+        try:
+            provider.close()
+        except RoutekitError:
+            continue
+    providers.clear()
+    engine.close()
