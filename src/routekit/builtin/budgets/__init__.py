@@ -7,6 +7,6 @@ from routekit.plugin import BudgetPlugin, hookimpl
 
 @hookimpl
 def routekit_budgets() -> list[BudgetPlugin]:
-    from routekit.builtin.budgets import memory
+    from routekit.builtin.budgets import ledger, memory
 
-    return [memory.PLUGIN]
+    return [memory.PLUGIN, ledger.PLUGIN]
