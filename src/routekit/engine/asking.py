@@ -64,10 +64,11 @@ class Opened:
 class Chain:
     """The candidates of one decision on their way to being asked."""
 
-    def __init__(self, decision: RouteDecision, role: str = "answer") -> None:
+    def __init__(self, decision: RouteDecision, role: str = "answer", logprobs: bool = False) -> None:
         self.decision = decision
         self.candidates = decision.ranked.candidates
         self.role = role
+        self.logprobs = logprobs
         self.failures: list[Failure] = []
         self.skipped: set[int] = set()
         self.refusals: list[tuple[int, RejectionCode, str]] = []
@@ -210,7 +211,7 @@ class Asking:
             usage = usage_or_estimate(answer.usage, candidate, answer.text, _arguments(answer))
             _check(answer, usage)
         except BaseException as error:
-            raise self._failed(run, permit, error, ()) from None
+            raise self._failed(run, permit, error, ())  # noqa: B904 - it brings its own cause
         permit.ttft_s = None
         return Answered(answer, permit, usage)
 
@@ -234,7 +235,7 @@ class Asking:
         except BaseException as error:
             if handle is not None:
                 io.discard(handle)
-            raise self._failed(run, permit, error, chunks) from None
+            raise self._failed(run, permit, error, chunks)  # noqa: B904 - it brings its own cause
         permit.ttft_s = run.deadline.elapsed_s() - permit.started_s
         if self._notify:
             self._notify(
@@ -252,6 +253,8 @@ class Asking:
         if bound is not None and request.wanted_output is None:
             most = candidate.deployment.model.max_output
             params = {**params, "max_tokens": bound if most is None else min(bound, most)}
+        if chain.logprobs and "logprobs" not in params:
+            params = {**params, "logprobs": True}
         remaining_s = self._remaining_s(run)
         others = run.used < self._settings.max_attempts and any(
             place not in chain.skipped and place not in {failure.place for failure in chain.failures}
@@ -339,7 +342,9 @@ def as_provider_error(error: BaseException, deployment: Deployment) -> ProviderE
             error.deployment = deployment.name
         return error
     if isinstance(error, TimeoutError):
-        return ProviderTimeoutError(f"{deployment.name} did not answer in time", deployment=deployment.name)
+        late = ProviderTimeoutError(f"{deployment.name} did not answer in time", deployment=deployment.name)
+        late.__suppress_context__ = True
+        return late
     if isinstance(error, Exception):
         wrapped = ProviderUnavailableError(
             f"provider {deployment.provider!r} failed with an unclassified {type(error).__name__}",

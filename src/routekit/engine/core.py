@@ -159,7 +159,7 @@ class Engine:
         pool = self._pool_of(run.request)
         self._deciding.compress(run, pool)
         decision = await self._deciding.decide(io, run, strategy, pool)
-        opened = await self._asking.open(io, run, Chain(decision))
+        opened = await self._asking.open(io, run, Chain(decision, logprobs=strategy.wants_logprobs))
 
         async def keep(result: RouteResult, deltas: tuple[dict[str, Any], ...]) -> None:
             if key is not None:
@@ -174,7 +174,7 @@ class Engine:
         pool = self._pool_of(run.request)
         self._deciding.compress(run, pool)
         decision = await self._deciding.decide(io, run, strategy, pool)
-        answered = await self._accepted(io, run, strategy, Chain(decision))
+        answered = await self._accepted(io, run, strategy, Chain(decision, logprobs=strategy.wants_logprobs))
         answer, deployment = answered.answer, answered.permit.candidate.deployment
         message = answer.message
         if self._deciding.checks_responses:

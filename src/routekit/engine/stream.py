@@ -66,7 +66,7 @@ class LiveStream:
         try:
             chunk = await self._io.next(self._handle)
         except Exception as error:
-            raise self._interrupted(error) from None
+            raise self._interrupted(error)  # noqa: B904 - it brings its own cause
         except BaseException:
             self.abandon()
             raise

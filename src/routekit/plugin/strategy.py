@@ -51,6 +51,9 @@ class Strategy(ABC):
     reviews: bool = False
     """Whether `review` looks at answers. A stream is then held back until the answer is accepted."""
 
+    wants_logprobs: bool = False
+    """Whether answers are asked for with their tokens' log-probabilities."""
+
     def __init__(self, **options: Any) -> None:
         self.options = self.Options.checked(options, where=self.name or type(self).__name__)
 
@@ -107,7 +110,7 @@ class Strategy(ABC):
         return RouteDecision(strategy=self.name, ranked=ranking, reason=reason, signals=signals, path=(self.name,))
 
     def __repr__(self) -> str:
-        given = ", ".join(f"{key}={getattr(self.options, key)!r}" for key in sorted(self.options.model_fields_set))
+        given = ", ".join(f"{key}={value!r}" for key, value in sorted(_given(self.options).items()))
         return f"{type(self).__name__}({given})"
 
     def __eq__(self, other: object) -> bool:
@@ -115,6 +118,12 @@ class Strategy(ABC):
 
     def __hash__(self) -> int:
         return hash(repr(self))
+
+
+def _given(options: Options) -> dict[str, Any]:
+    """The options that were set, under the names that the constructor takes."""
+    fields = type(options).model_fields
+    return {fields[name].alias or name: getattr(options, name) for name in options.model_fields_set}
 
 
 def _name(candidate: Candidate) -> str:
@@ -133,7 +142,7 @@ class StrategyPlugin(Plugin[Strategy]):
         summary = (strategy.__doc__ or "").strip().partition("\n")[0]
         return cls(
             name=strategy.name,
-            factory=lambda options, context: strategy(**options.model_dump(exclude_unset=True)),
+            factory=lambda options, context: strategy(**_given(options)),
             options=strategy.Options,
             summary=summary,
         )

@@ -22,7 +22,7 @@ class Reply:
     stream that ends without one.
     """
 
-    text: str | None = "ok"
+    text: str | None = field(default="ok", kw_only=False)
     tool_calls: Sequence[Mapping[str, Any]] = ()
     finish_reason: str | None = "stop"
     usage: Usage | None = None
@@ -82,7 +82,7 @@ class ScriptedProvider(Provider):
         self.open_streams += 1
         try:
             for item in self._steps(call):
-                if isinstance(item, float):
+                if isinstance(item, (int, float)):
                     self.clock.sleep(item)
                 else:
                     yield item
@@ -93,7 +93,7 @@ class ScriptedProvider(Provider):
         self.open_streams += 1
         try:
             for item in self._steps(call):
-                if isinstance(item, float):
+                if isinstance(item, (int, float)):
                     await self.clock.asleep(item)
                 else:
                     yield item
