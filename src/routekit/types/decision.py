@@ -254,7 +254,7 @@ class RouteDecision:
                     "score": r.score,
                     "quality": r.quality,
                     "quality_inferred": r.candidate.quality_inferred,
-                    "cost_usd": None if (c := r.candidate.cost_nanos) is None else str(Money(c).usd),
+                    "cost_usd": None if (c := r.candidate.cost_nanos) is None else Money(c).usd_text,
                     "input_tokens": r.candidate.work.input_tokens,
                     "output_tokens": r.candidate.work.output_tokens,
                     "cached_tokens": r.candidate.cached_tokens,

@@ -1,0 +1,74 @@
+"""The walls between the rooms."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def loaded_after(code: str) -> set[str]:
+    """Top-level modules that are loaded once `code` has run in a fresh interpreter."""
+    run = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    return set(run.stdout.splitlines()[-1].split())
+
+
+def test_imports_go_one_way() -> None:
+    run = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import routekit",
+        "from routekit import Router",
+        "import routekit.plugin, routekit.testing",
+        "from routekit import Router; Router.from_dict({'deployments': [{'name': 'a', 'provider': 'litellm', 'model': 'm'}]})",
+    ],
+)
+def test_what_is_heavy_is_loaded_by_the_first_call_that_needs_it(code: str) -> None:
+    loaded = loaded_after(code)
+    assert not loaded & {
+        "litellm",
+        "langchain",
+        "langchain_core",
+        "langgraph",
+        "openai",
+        "aiohttp",
+        "xllamacpp",
+        "numpy",
+    }
+
+
+def test_the_package_itself_loads_next_to_nothing() -> None:
+    assert not loaded_after("import routekit") & {"pydantic", "pluggy", "rich", "click", "asyncio"}
+
+
+def test_only_one_file_of_the_engine_knows_asyncio() -> None:
+    knows = {
+        file.name
+        for file in (ROOT / "src/routekit/engine").glob("*.py")
+        if re.search(r"^\s*(import|from) asyncio", file.read_text(), re.MULTILINE)
+    }
+    assert knows == {"io.py"}
+
+
+def test_no_registry_and_no_machine_is_named() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    wrong = re.compile("(files.)?python" + r"hosted\.org|py" + r"pi\.org|/" + r"work/main|/" + "root/")
+    for name in tracked:
+        file = ROOT / name
+        if file.is_file() and file.suffix in {".py", ".md", ".toml", ".txt", ".json", ".cfg", ".yml", ""}:
+            assert not wrong.search(file.read_text(errors="ignore")), name
