@@ -1,0 +1,502 @@
+"""A LangChain chat model that routes: every call goes to the deployment that its strategy picks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import Any, Self, cast
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import LanguageModelInput, ModelProfile
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, LLMResult
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import ConfigDict, Field, PrivateAttr
+
+from routekit.errors import InvalidInputError, RoutekitError
+from routekit.langchain.binding import RoutedBinding
+from routekit.langchain.convert import (
+    MODEL_PROVIDER,
+    STREAMED,
+    extras_of,
+    to_ai_message,
+    to_chunk,
+    to_dicts,
+    usage_metadata,
+)
+from routekit.langchain.errors import model_error
+from routekit.langchain.profile import profile_of
+from routekit.langchain.step import SITE, CallSite, lift, step_of
+from routekit.langchain.structured import structured
+from routekit.router import Router
+from routekit.types import Chunk, Deployment, RouteResult, count_tokens, text_tokens
+
+_PARAMS = ("temperature", "max_tokens", "top_p", "seed", "stop")
+_NOT_SENT = (SITE, "stream", "ls_structured_output_format", "structured_output_format")
+
+
+class RoutedChatModel(BaseChatModel):
+    """A chat model for chains and agents whose answers come from a `Router`.
+
+    Give it a `router`, or a `config` (a path or a dictionary), or nothing: then the router finds its
+    configuration as `Router()` does. `strategy`, `group`, `model` and `scopes` apply to every call that
+    does not say otherwise; so do `temperature`, `max_tokens`, `top_p`, `seed`, `stop` and
+    `model_kwargs`, which are sent to the provider. `timeout` is the deadline of a whole call, in seconds, with
+    all of its attempts. `max_retries` is accepted because other models have it: retries are the router's
+    (``[router] max_attempts``).
+
+    A call takes the routing arguments of `Router.complete` as keyword arguments (`strategy`, `model`,
+    `group`, `scopes`, `session`, `deadline_s`, `max_cost_usd`, `requirements`, `step`, `metadata`, `cache`); all
+    other ones are Chat Completions parameters. The strategy of a call is the first of: its argument (or a
+    binding's), ``config["configurable"]["routekit_strategy"]``, `with_strategy`, the router's step
+    rules, its group's, its default.
+
+    The answer's ``response_metadata["routekit"]`` is the whole story as plain data: deployment,
+    strategy, reason, attempts, cost.
+
+    Raises (at construction and at calls):
+        ConfigError, PluginNotFoundError: a configuration or a strategy that cannot be used.
+        RoutingError, ProviderError: as `Router.complete` does; they are LangChain's `ModelError` kinds, too.
+    """
+
+    router: Router = Field(exclude=True, repr=False)
+    strategy: Any = None
+    group: str | None = None
+    model: str | None = None
+    scopes: dict[str, Any] = Field(default_factory=dict)
+    temperature: float | None = None
+    max_tokens: int | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: list[str] | str | None = None
+    timeout: float | None = None
+    max_retries: int | None = None
+    streaming: bool = False
+    model_kwargs: dict[str, Any] = Field(default_factory=dict)
+
+    _deployments_digest: str = PrivateAttr(default="")
+
+    # An argument that is misspelt here would be lost in silence.
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    def __init__(
+        self,
+        *,
+        router: Router | None = None,
+        config: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # Before pydantic sees anything: it would turn our typed errors into its own.
+        if router is not None and config is not None:
+            raise InvalidInputError("both router and config are given; pass one of them")
+        if router is None:
+            router = Router(config)
+        if (strategy := kwargs.get("strategy")) is not None:
+            router.resolve_strategy(strategy)
+        super().__init__(router=router, **kwargs)  # type: ignore[call-arg]  # pydantic's, which mypy does not see
+        self._deployments_digest = _digest(router)
+
+    # Routing
+
+    def with_strategy(self, strategy: Any) -> Self:
+        """A copy that shares the router and uses `strategy`: a name, an instance, or a table with `use`.
+
+        Raises:
+            PluginNotFoundError: no strategy has that name.
+        """
+        self.router.resolve_strategy(strategy)
+        return self.model_copy(update={"strategy": strategy})
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy; the router is shared even by a deep one."""
+        copy = super().model_copy(update=update)
+        if deep:
+            copy.scopes, copy.model_kwargs = dict(copy.scopes), dict(copy.model_kwargs)
+        copy.__dict__.pop("_serialized", None)  # langchain-core caches it; it speaks of the original
+        return copy
+
+    def _request(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """The arguments of `Router.complete`."""
+        own = self.__dict__
+        call = {name: value for name in _PARAMS if (value := own[name]) is not None}
+        if own["model_kwargs"]:
+            call.update(own["model_kwargs"])
+        for name in ("strategy", "group", "model"):
+            if own[name] is not None:
+                call[name] = own[name]
+        if own["timeout"] is not None:
+            call["deadline_s"] = own["timeout"]
+        site: CallSite | None = kwargs.get(SITE)
+        if kwargs:
+            call.update({name: v for name, v in kwargs.items() if v is not None and name not in _NOT_SENT})
+        if stop is not None:
+            call["stop"] = stop
+        if not call.get("stop", True):
+            del call["stop"]
+        if "timeout" in call:
+            call["deadline_s"] = call.pop("timeout")
+        if call.get("n", 1) != 1:
+            raise InvalidInputError(f"n={call['n']!r}: a routed call gives one answer; use batch() for several")
+        tools = call.get("tools")
+        if tools and not all(isinstance(tool, dict) for tool in tools):
+            call["tools"] = tools = [convert_to_openai_tool(tool) for tool in tools]
+        if own["scopes"]:
+            call["scopes"] = {**own["scopes"], **(call.get("scopes") or {})}
+        if site is not None:
+            if site.session is not None:
+                call.setdefault("session", site.session)
+            if site.tags:
+                call["scopes"] = _with_tags(call.get("scopes") or {}, site.tags)
+        if "step" not in call:
+            call["step"] = step_of(messages, tools, call.get("tool_choice"), site)
+        return to_dicts(messages), call
+
+    # What langchain-core calls
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        try:
+            dicts, call = self._request(messages, stop, kwargs)
+            return _chat_result(self.router.complete(dicts, **call))
+        except RoutekitError as error:
+            raise model_error(error) from error.__cause__
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        try:
+            dicts, call = self._request(messages, stop, kwargs)
+            return _chat_result(await self.router.acomplete(dicts, **call))
+        except RoutekitError as error:
+            raise model_error(error) from error.__cause__
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        try:
+            dicts, call = self._request(messages, stop, kwargs)
+            with self.router.stream(dicts, **call) as stream:
+                for chunk in stream:
+                    if (piece := _generation_chunk(chunk)) is not None:
+                        yield piece
+                yield _last_chunk(stream.result)
+        except RoutekitError as error:
+            raise model_error(error) from error.__cause__
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        try:
+            dicts, call = self._request(messages, stop, kwargs)
+            async with self.router.astream(dicts, **call) as stream:
+                async for chunk in stream:
+                    if (piece := _generation_chunk(chunk)) is not None:
+                        yield piece
+                yield _last_chunk(stream.result)
+        except RoutekitError as error:
+            raise model_error(error) from error.__cause__
+
+    # Entrances: each lifts what the config says into keyword arguments, where it survives
+
+    def invoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
+        return super().invoke(input, config, **lift(config, kwargs))
+
+    async def ainvoke(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AIMessage:
+        return await super().ainvoke(input, config, **lift(config, kwargs))
+
+    def stream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Iterator[AIMessageChunk]:
+        return super().stream(input, config, **lift(config, kwargs))
+
+    def astream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AsyncIterator[AIMessageChunk]:
+        return super().astream(input, config, **lift(config, kwargs))
+
+    def stream_events(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        return super().stream_events(input, config, **lift(config, kwargs))
+
+    def astream_events(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        return super().astream_events(input, config, **lift(config, kwargs))
+
+    def generate(self, messages: Any, stop: list[str] | None = None, callbacks: Any = None, **kwargs: Any) -> LLMResult:
+        return super().generate(messages, stop, callbacks, **_lifted_once(kwargs))
+
+    async def agenerate(
+        self, messages: Any, stop: list[str] | None = None, callbacks: Any = None, **kwargs: Any
+    ) -> LLMResult:
+        return await super().agenerate(messages, stop, callbacks, **_lifted_once(kwargs))
+
+    # Bindings
+
+    def bind(self, **kwargs: Any) -> RoutedBinding:  # type: ignore[override]  # langchain-core's is private
+        """Arguments for every call; they survive `bind_tools` and `with_structured_output`."""
+        return RoutedBinding(bound=self, kwargs=kwargs)
+
+    def with_config(self, config: RunnableConfig | None = None, **kwargs: Any) -> RoutedBinding:
+        return RoutedBinding(bound=self).with_config(config, **kwargs)
+
+    def with_listeners(self, **kwargs: Any) -> RoutedBinding:
+        return cast(RoutedBinding, RoutedBinding(bound=self).with_listeners(**kwargs))
+
+    def with_types(self, **kwargs: Any) -> RoutedBinding:
+        return cast(RoutedBinding, RoutedBinding(bound=self).with_types(**kwargs))
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: dict[str, Any] | str | bool | None = None,
+        strict: bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        **kwargs: Any,
+    ) -> RoutedBinding:
+        """The model with tools.
+
+        `tool_choice`: "auto", "none", "any" or "required" (also True), a tool's name, or the
+        dictionary of OpenAI or Anthropic. Other keyword arguments are bound as well.
+
+        Raises:
+            InvalidInputError: `tool_choice` names no tool.
+        """
+        made = [_tool(tool, strict) for tool in tools]
+        if made:
+            kwargs["tools"] = made
+            if tool_choice is not None:
+                kwargs["tool_choice"] = _tool_choice(tool_choice, made)
+            if parallel_tool_calls is not None:
+                kwargs["parallel_tool_calls"] = parallel_tool_calls
+        return self.bind(**kwargs)
+
+    def with_structured_output(
+        self, schema: Any, *, include_raw: bool = False, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Answers as objects of `schema`: a pydantic class, a TypedDict, a JSON schema or a tool.
+
+        `method` is "json_schema", "function_calling" or "json_mode"; without it, what the deployments can
+        do decides, in this order. `strict` and, with "json_schema", `tools` are OpenAI's. With
+        `include_raw` the result is a dictionary of `raw`, `parsed` and `parsing_error`. Other
+        keyword arguments (a `strategy`) are bound.
+        """
+        return structured(self, schema, include_raw=include_raw, **kwargs)
+
+    @property
+    def structured_output_method(self) -> str:
+        """What `with_structured_output` uses where the caller does not say."""
+        abilities = [deployment.model.capabilities for deployment in self._reachable]
+        if any("json_schema" in able for able in abilities) or not any("tools" in able for able in abilities):
+            return "json_schema"
+        return "function_calling"
+
+    # What LangChain asks about the model
+
+    @property
+    def model_name(self) -> str:
+        """The pinned model, the group, or "routekit"; which model answered stands in `response_metadata`."""
+        return self.model or self.group or "routekit"
+
+    @property
+    def _llm_type(self) -> str:
+        return "routekit"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        """What answers depend on. It is LangChain's cache key: another strategy is another model."""
+        own = self.__dict__
+        params = {name: value for name in _PARAMS if (value := own[name]) is not None}
+        strategy = own["strategy"]
+        return {
+            "model": own["model"],
+            "strategy": strategy if isinstance(strategy, str) else repr(strategy) if strategy is not None else None,
+            "group": own["group"],
+            "scopes": own["scopes"],
+            "deployments": self._deployments_digest,
+            **params,
+            **own["model_kwargs"],
+        }
+
+    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        """For traces: plain data only."""
+        site: CallSite | None = kwargs.pop(SITE, None)
+        params = super()._get_invocation_params(stop=stop, **kwargs)
+        if site is not None and site.kind is not None:
+            params["step"] = site.kind
+        strategy = params.get("strategy")
+        if strategy is not None and not isinstance(strategy, str):
+            params["strategy"] = repr(strategy)
+        return params
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        model = kwargs.get("model")
+        params = LangSmithParams(
+            ls_provider="routekit",
+            ls_model_name=model if isinstance(model, str) else self.model_name,
+            ls_model_type="chat",
+        )
+        temperature = kwargs.get("temperature", self.temperature)
+        if isinstance(temperature, (int, float)):
+            params["ls_temperature"] = temperature
+        max_tokens = kwargs.get("max_tokens", self.max_tokens)
+        if isinstance(max_tokens, int):
+            params["ls_max_tokens"] = max_tokens
+        if stops := stop or self.stop:
+            params["ls_stop"] = [stops] if isinstance(stops, str) else list(stops)
+        return params
+
+    def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
+        outputs = [output for output in llm_outputs if output]
+        if not outputs:
+            return {}
+        counts = [output["token_usage"] for output in outputs]
+        total = {key: sum(count[key] for count in counts) for key in counts[0]}
+        return {"token_usage": total, "model_name": outputs[0]["model_name"]}
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return profile_of(self._reachable)
+
+    @property
+    def _reachable(self) -> list[Deployment]:
+        """The deployments that a call may go to, by the model's own `model` and `group`."""
+        everyone = self.router.deployments
+        if self.model is not None:
+            return [d for d in everyone if self.model in (d.name, d.model.id, d.group)] or list(everyone)
+        group = self.group or "default"
+        return [d for d in everyone if d.group == group] or list(everyone)
+
+    def get_num_tokens(self, text: str) -> int:
+        """A likely count that holds within a few per cent for the common tokenizers."""
+        return text_tokens(text)
+
+    def get_token_ids(self, text: str) -> list[int]:
+        raise NotImplementedError("a routed model has no tokenizer of its own; use get_num_tokens()")
+
+    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
+        """A likely count for messages and tools, with what their template adds."""
+        return count_tokens(to_dicts(messages), [_tool(tool, None) for tool in tools or ()])[0]
+
+
+def _lifted_once(kwargs: dict[str, Any]) -> dict[str, Any]:
+    # `invoke` has lifted already; who calls `generate` himself has not.
+    return kwargs if SITE in kwargs or "strategy" in kwargs else lift(None, kwargs)
+
+
+def _chat_result(result: RouteResult) -> ChatResult:
+    usage = usage_metadata(result.usage)
+    info: dict[str, Any] = {"finish_reason": result.finish_reason}
+    if result.logprobs is not None:
+        info["logprobs"] = dict(result.logprobs)
+    message = to_ai_message(result.message, usage=usage, response_metadata=_metadata(result))
+    output = {
+        "token_usage": {
+            "prompt_tokens": usage["input_tokens"],
+            "completion_tokens": usage["output_tokens"],
+            "total_tokens": usage["total_tokens"],
+        },
+        "model_name": message.response_metadata["model_name"],
+    }
+    return ChatResult(generations=[ChatGeneration(message=message, generation_info=info)], llm_output=output)
+
+
+def _metadata(result: RouteResult) -> dict[str, Any]:
+    name = result.model or (result.deployment.model.id if result.deployment else "unknown")
+    return {
+        "model_name": name,
+        "model_provider": MODEL_PROVIDER,
+        "finish_reason": result.finish_reason,
+        "routekit": result.to_dict(),
+    }
+
+
+def _generation_chunk(chunk: Chunk) -> ChatGenerationChunk | None:
+    message = to_chunk(chunk.delta)
+    if message is None:
+        return None
+    info = {"logprobs": dict(chunk.logprobs)} if chunk.logprobs else None
+    return ChatGenerationChunk(message=message, generation_info=info)
+
+
+def _last_chunk(result: RouteResult) -> ChatGenerationChunk:
+    """The end of a stream: usage, the whole story, and what an answer has beyond its pieces."""
+    extra = {key: value for key, value in extras_of(result.message).items() if key not in STREAMED}
+    message = AIMessageChunk(
+        content="",
+        additional_kwargs=extra,
+        usage_metadata=usage_metadata(result.usage),
+        response_metadata=_metadata(result),
+        chunk_position="last",
+    )
+    return ChatGenerationChunk(message=message)
+
+
+def _with_tags(scopes: Mapping[str, Any], tags: tuple[str, ...]) -> dict[str, Any]:
+    """Scopes with the config's tags: `[[steps]]` rules and budgets by tag see them."""
+    given = scopes.get("tag") or ()
+    return {**scopes, "tag": list(dict.fromkeys([*([given] if isinstance(given, str) else given), *tags]))}
+
+
+def _tool(tool: Any, strict: bool | None) -> dict[str, Any]:
+    made = convert_to_openai_tool(tool, strict=strict)
+    if isinstance(tool, dict) and "cache_control" in tool and "cache_control" not in made:
+        made = {**made, "cache_control": tool["cache_control"]}  # Anthropic's mark, also on its way elsewhere
+    return made
+
+
+def _tool_choice(choice: dict[str, Any] | str | bool, tools: list[dict[str, Any]]) -> dict[str, Any] | str:
+    """Any of the usual forms as Chat Completions has it."""
+    if isinstance(choice, bool):
+        return "required" if choice else "none"
+    name: Any = choice
+    if isinstance(choice, dict):
+        kind = choice.get("type")
+        if kind in ("any", "auto", "none") and "name" not in choice:  # Anthropic
+            return "required" if kind == "any" else kind
+        name = (choice.get("function") or {}).get("name") or choice.get("name")
+        if name is None:
+            return choice
+    elif choice in ("auto", "none", "required"):
+        return choice
+    elif choice == "any":
+        return "required"
+    known = [tool.get("function", {}).get("name") or tool.get("name") or tool.get("type") for tool in tools]
+    if name not in known:
+        raise InvalidInputError(
+            f"tool_choice names {name!r}, which is not among the tools: {', '.join(map(str, known))}; "
+            "use one of them, or 'auto', 'any', 'none'"
+        )
+    return {"type": "function", "function": {"name": name}}
+
+
+def _digest(router: Router) -> str:
+    """What of a router's configuration decides who may answer; in LangChain's cache key."""
+    rows = [[d.name, d.provider, d.model.id, d.group, str(d.options.get("base_url", ""))] for d in router.deployments]
+    rules = [repr(router.default_strategy), *(f"{n}={router.resolve_strategy(n)!r}" for n in router.config.strategies)]
+    rules += [repr(rule) for rule in router.config.steps]
+    return hashlib.sha256(json.dumps([rows, rules]).encode()).hexdigest()[:16]
