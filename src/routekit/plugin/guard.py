@@ -31,7 +31,7 @@ ALLOW = GuardVerdict()
 class Guard(ABC):
     """Looks at requests and responses. A guard that raises counts as a refusal: guards fail closed."""
 
-    checks_responses: ClassVar[bool] = False
+    checks_responses: bool = False
     """Whether `check_response` does anything. A stream is then held back until it was checked."""
 
     def check_request(self, request: RouteRequest) -> GuardVerdict:
