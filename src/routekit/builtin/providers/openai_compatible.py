@@ -1,0 +1,126 @@
+"""Any endpoint that speaks Chat Completions: OpenAI, vLLM, Ollama, llama.cpp, LM Studio, Groq and the like.
+
+A thin client of our own: no retries (the engine's work), no price map, nothing imported before the first
+call. The parts: `openai_endpoint` (options, environment), `openai_wire` (bodies), `openai_stream` (events and chunks),
+`openai_errors` (what a failure means), and one client each for threads and for event loops.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from routekit.builtin.providers import openai_wire as wire
+from routekit.builtin.providers.openai_endpoint import Endpoint, OpenAICompatibleOptions, resolve
+from routekit.plugin import Answer, Embeddings, Provider, ProviderCall, ProviderPlugin
+from routekit.plugin.registration import PluginContext
+from routekit.types import Deployment
+
+if TYPE_CHECKING:
+    from routekit.builtin.providers.openai_http_async import AsyncClient, AsyncStream
+    from routekit.builtin.providers.openai_http_sync import SyncClient, SyncStream
+
+
+class OpenAICompatible(Provider):
+    """Calls one endpoint, for any number of deployments, threads and event loops.
+
+    Streams are iterators with `close`, which frees the connection without waiting. The clients, and
+    with them the HTTP libraries and the key, are made by the first call.
+    """
+
+    def __init__(self, options: OpenAICompatibleOptions, context: PluginContext) -> None:
+        self.options = options
+        self._env = context.env
+        self._lock = threading.Lock()
+        self._endpoint: Endpoint | None = None
+        self._sync: SyncClient | None = None
+        self._async: AsyncClient | None = None
+
+    def complete(self, call: ProviderCall) -> Answer:
+        client = self._sync or self._sync_client()
+        body = wire.chat_body(call, self.options.extra_body, stream=False)
+        headers, payload = client.post(body, call.deployment.name, call.timeout_s)
+        return wire.read_answer(payload, call, headers, client.endpoint.redact)
+
+    async def acomplete(self, call: ProviderCall) -> Answer:
+        client = self._async or self._async_client()
+        body = wire.chat_body(call, self.options.extra_body, stream=False)
+        headers, payload = await client.post(body, call.deployment.name, call.timeout_s)
+        return wire.read_answer(payload, call, headers, client.endpoint.redact)
+
+    def stream(self, call: ProviderCall) -> SyncStream:
+        from routekit.builtin.providers.openai_http_sync import SyncStream
+
+        return SyncStream(self._sync or self._sync_client(), call, self._stream_body(call))
+
+    def astream(self, call: ProviderCall) -> AsyncStream:
+        from routekit.builtin.providers.openai_http_async import AsyncStream
+
+        return AsyncStream(self._async or self._async_client(), call, self._stream_body(call))
+
+    def embed(self, deployment: Deployment, texts: Sequence[str], *, timeout_s: float | None = None) -> Embeddings:
+        client = self._sync or self._sync_client()
+        body = wire.embeddings_body(deployment, texts, self.options.extra_body)
+        _, payload = client.post(body, deployment.name, timeout_s, embeddings=True)
+        return wire.read_embeddings(payload, deployment, len(texts), client.endpoint.redact)
+
+    async def aembed(
+        self, deployment: Deployment, texts: Sequence[str], *, timeout_s: float | None = None
+    ) -> Embeddings:
+        client = self._async or self._async_client()
+        body = wire.embeddings_body(deployment, texts, self.options.extra_body)
+        _, payload = await client.post(body, deployment.name, timeout_s, embeddings=True)
+        return wire.read_embeddings(payload, deployment, len(texts), client.endpoint.redact)
+
+    def close(self) -> None:
+        """Closes every connection. A call after it opens new ones."""
+        with self._lock:
+            sync, self._sync = self._sync, None
+            other, self._async = self._async, None
+        if sync is not None:
+            sync.close()
+        if other is not None:
+            other.close()
+
+    async def aclose(self) -> None:
+        with self._lock:
+            other, self._async = self._async, None
+        if other is not None:
+            await other.aclose()
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"OpenAICompatible({self.options.base_url!r})"
+
+    def _stream_body(self, call: ProviderCall) -> bytes:
+        return wire.chat_body(call, self.options.extra_body, stream=True, stream_usage=self.options.stream_usage)
+
+    def _sync_client(self) -> SyncClient:
+        from routekit.builtin.providers.openai_http_sync import SyncClient
+
+        with self._lock:
+            if self._sync is None:
+                self._sync = SyncClient(self._resolved())
+            return self._sync
+
+    def _async_client(self) -> AsyncClient:
+        from routekit.builtin.providers.openai_http_async import AsyncClient
+
+        with self._lock:
+            if self._async is None:
+                self._async = AsyncClient(self._resolved())
+            return self._async
+
+    def _resolved(self) -> Endpoint:
+        if self._endpoint is None:
+            self._endpoint = resolve(self.options, self._env)
+        return self._endpoint
+
+
+PLUGIN = ProviderPlugin(
+    name="openai-compatible",
+    factory=OpenAICompatible,
+    options=OpenAICompatibleOptions,
+    summary="Any endpoint that speaks Chat Completions: OpenAI, vLLM, Ollama, llama.cpp, LM Studio, Groq, ...",
+)

@@ -1,0 +1,172 @@
+"""One OpenAI-compatible endpoint: its options, and what they come to on this machine."""
+
+from __future__ import annotations
+
+import os
+import re
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import Field, field_validator
+
+from routekit.builtin.providers.openai_errors import Redact, redactor
+from routekit.errors import ProviderSetupError
+from routekit.plugin import Options
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_LOOKS_LIKE_A_KEY = re.compile(r"(sk-|sk_|gsk_|xai-|hf_|AIza|Bearer )|[A-Za-z]*[0-9a-f]{32,}\Z")
+_SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_OWN_KEYS = frozenset({"model", "messages", "tools", "stream", "input"})
+
+
+class OpenAICompatibleOptions(Options):
+    """Where the endpoint is and how to talk to it."""
+
+    base_url: str = Field(description="The address up to and with the version, such as https://api.openai.com/v1.")
+    api_key_env: str | None = Field(
+        default=None, description="The name of the environment variable that holds the key. None: no key is sent."
+    )
+    headers: dict[str, str] = Field(
+        default_factory=dict,
+        description='More headers. A value "$NAME" is read from the environment, and secret ones must be.',
+    )
+    organization: str | None = Field(default=None, description="Sent as OpenAI-Organization.")
+    extra_body: dict[str, Any] = Field(
+        default_factory=dict, description="Parameters for every request; a call's own ones replace them."
+    )
+    connect_timeout_s: float = Field(default=5.0, gt=0, description="For connecting, TLS included.")
+    read_timeout_s: float = Field(
+        default=600.0,
+        gt=0,
+        description="The longest silence in a stream, and the longest wait for an answer where a call has no limit.",
+    )
+    max_response_bytes: int = Field(
+        default=32 * 2**20, gt=0, description="The largest body, or event of a stream, after decompression."
+    )
+    stream_usage: bool = Field(
+        default=True, description="Ask for token counts at the end of streams; false for endpoints that refuse it."
+    )
+    max_connections: int = Field(default=256, gt=0, description="Connections at once, per event loop and for threads.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        value = value.strip()
+        parts = urlsplit(value)
+        if parts.username or parts.password:
+            raise ValueError("must not hold a user or password; name the key's variable in api_key_env")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be an http or https address such as https://api.openai.com/v1")
+        _ = parts.port  # raises ValueError where it is no port
+        return value
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _is_name(cls, value: str | None) -> str | None:
+        if value is not None and (_LOOKS_LIKE_A_KEY.match(value) or not _NAME.match(value)):
+            raise ValueError(
+                "must be the name of an environment variable, such as OPENAI_API_KEY; a key itself does not belong "
+                "in a configuration file"
+            )
+        return value
+
+    @field_validator("headers")
+    @classmethod
+    def _are_headers(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, content in value.items():
+            if not _HEADER_NAME.match(name) or any(ord(letter) < 32 or ord(letter) > 255 for letter in content):
+                raise ValueError(f"header {name!r} cannot be sent: a name or value has characters that HTTP forbids")
+            if _SECRET_HEADER.search(name) and not (content.startswith("$") and _NAME.match(content[1:])):
+                raise ValueError(
+                    f'the value of header {name!r} is a secret: write "$VARIABLE" to read it from the environment'
+                )
+        return value
+
+    @field_validator("extra_body")
+    @classmethod
+    def _leaves_ours_alone(cls, value: dict[str, Any]) -> dict[str, Any]:
+        taken = sorted(_OWN_KEYS & value.keys())
+        if taken:
+            raise ValueError(f"may not set {', '.join(taken)}: the request sets them")
+        return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """The options with the environment read in. `headers` and `proxy` may hold secrets: never shown."""
+
+    options: OpenAICompatibleOptions
+    chat_url: str
+    embeddings_url: str
+    headers: Mapping[str, str] = field(repr=False)
+    redact: Redact = field(repr=False)
+    proxy: str | None = field(default=None, repr=False)
+
+
+def resolve(options: OpenAICompatibleOptions, env: Mapping[str, str]) -> Endpoint:
+    """Reads keys and proxies from the environment.
+
+    Raises:
+        ProviderSetupError: a variable that is named in the options is missing or cannot be sent.
+    """
+    secrets: list[str] = []
+    headers = {
+        "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
+        # Answers are small, and a body that nobody compressed cannot be a decompression bomb.
+        "Accept-Encoding": "identity",
+        "User-Agent": "routekit",
+    }
+    if options.api_key_env:
+        secrets.append(_secret(env, options.api_key_env, "api_key_env"))
+        headers["Authorization"] = f"Bearer {secrets[0]}"
+    if options.organization:
+        headers["OpenAI-Organization"] = options.organization
+    for name, value in options.headers.items():
+        if value.startswith("$"):
+            value = _secret(env, value[1:], f"headers.{name}")
+            secrets.append(value)
+        headers[name] = value
+    parts = urlsplit(options.base_url)
+    path = parts.path.rstrip("/")
+
+    def at(tail: str) -> str:
+        return urlunsplit((parts.scheme, parts.netloc, path + tail, parts.query, ""))
+
+    return Endpoint(
+        options=options,
+        chat_url=at("/chat/completions"),
+        embeddings_url=at("/embeddings"),
+        headers=headers,
+        redact=redactor(secrets),
+        proxy=_proxy(parts.scheme, parts.hostname or "", env),
+    )
+
+
+def _secret(env: Mapping[str, str], name: str, key: str) -> str:
+    value = env.get(name, "").strip()
+    if not value:
+        raise ProviderSetupError(
+            f"the environment variable {name} (named in {key}) is not set; set it to the endpoint's key"
+        )
+    if any(ord(letter) < 33 or ord(letter) > 126 for letter in value):
+        raise ProviderSetupError(
+            f"the environment variable {name} (named in {key}) holds spaces or characters that no key has; set it again"
+        )
+    return value
+
+
+def _proxy(scheme: str, host: str, env: Mapping[str, str]) -> str | None:
+    """The proxy that the usual variables name for this host, read once and not per request."""
+    lower = {name.lower(): value for name, value in env.items() if name.lower().endswith("_proxy") and value}
+    if "REQUEST_METHOD" in env or os.environ.get("REQUEST_METHOD"):  # in CGI, HTTP_PROXY is a client's header
+        lower.pop("http_proxy", None)
+    proxy = lower.get(f"{scheme}_proxy") or lower.get("all_proxy")
+    if not proxy or not proxy.startswith("http"):
+        return None
+    bypass = urllib.request.proxy_bypass_environment(host, {"no": lower.get("no_proxy", "")})  # type: ignore[attr-defined]
+    return None if bypass or host in ("localhost", "127.0.0.1", "::1") else proxy

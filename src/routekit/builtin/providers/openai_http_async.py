@@ -1,0 +1,339 @@
+"""The asynchronous client: aiohttp, one session per event loop.
+
+A session belongs to the loop that made it. It is closed with its loop (by an asynchronous generator,
+which `asyncio.run` and every other runner shuts down), by `aclose`, or, where a loop was closed bare,
+by the next call from another one.
+
+A request that was handed to a connection is never sent twice: an endpoint may have begun, and both
+answers would be paid for. Instead a connection that the server closed while it was idle is found before
+it is used again, and what is left is a `ProviderUnavailableError`, which the engine may retry and account for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import threading
+from collections import deque
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from routekit.builtin.providers.openai_endpoint import Endpoint
+from routekit.builtin.providers.openai_errors import classify
+from routekit.builtin.providers.openai_stream import GRACE_S, TAIL_S, ChunkReader
+from routekit.builtin.providers.openai_wire import ERROR_BODY_BYTES, Body, kept_headers
+from routekit.errors import InvalidResponseError, ProviderError, ProviderTimeoutError, ProviderUnavailableError
+from routekit.plugin import Chunk, ProviderCall
+
+_IDLE_S = 0.05
+"""After this long without a call, the loop is let look at its sockets before one is used again."""
+
+_KEEPALIVE_S = 30.0
+_LARGE_BODY = 2**20  # aiohttp wants larger ones as a file
+_FAILURES = (aiohttp.ClientError, TimeoutError, OSError, RuntimeError, ValueError)
+
+
+class _Session:
+    """One loop's session, with what closes it."""
+
+    __slots__ = ("client", "closer", "used_at")
+
+    def __init__(self, client: aiohttp.ClientSession, closer: AsyncGenerator[None]) -> None:
+        self.client = client
+        self.closer = closer
+        self.used_at = 0.0
+
+
+class AsyncClient:
+    """Sends requests from any event loop."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        options = endpoint.options
+        self.endpoint = endpoint
+        self.limit = options.max_response_bytes
+        self._chat_url = URL(endpoint.chat_url, encoded=True)
+        self._embeddings_url = URL(endpoint.embeddings_url, encoded=True)
+        self._connect_timeout_s = options.connect_timeout_s
+        self._read_timeout_s = options.read_timeout_s
+        self._sessions: dict[asyncio.AbstractEventLoop, _Session] = {}
+        self._lock = threading.Lock()
+
+    async def post(
+        self, body: bytes, deployment: str, timeout_s: float | None, *, embeddings: bool = False
+    ) -> tuple[dict[str, str], bytes]:
+        """The kept headers and the body of a 200; anything else is raised."""
+        response = None
+        failure: ProviderError
+        try:
+            url = self._embeddings_url if embeddings else self._chat_url
+            response = await self.send(body, timeout_s or self._read_timeout_s, url=url)
+            payload = await self.read(response, deployment)
+            if response.status == 200:
+                return kept_headers(response.headers.items()), payload
+            failure = self.refusal(response, payload, deployment)
+        except _FAILURES as error:
+            failure = self.failure(error, deployment)
+        finally:
+            if response is not None:
+                response.close()
+        raise failure  # outside of the handler: no chained exception, whose parts hold the request's headers
+
+    async def send(
+        self, body: bytes, timeout_s: float | None, *, url: URL | None = None, silence_s: float | None = None
+    ) -> aiohttp.ClientResponse:
+        loop = asyncio.get_running_loop()
+        session = self._sessions.get(loop)
+        if session is None:
+            session = await self._open(loop)
+        now = loop.time()
+        if now - session.used_at > _IDLE_S:
+            # Twice: in the first pass the loop sees that a peer has closed, in the second we run after it.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        session.used_at = now
+        return await session.client.post(
+            self._chat_url if url is None else url,
+            data=body if len(body) < _LARGE_BODY else io.BytesIO(body),
+            allow_redirects=False,
+            proxy=self.endpoint.proxy,
+            timeout=aiohttp.ClientTimeout(
+                total=timeout_s, sock_connect=self._connect_timeout_s, sock_read=silence_s, ceil_threshold=1e9
+            ),
+        )
+
+    async def read(self, response: aiohttp.ClientResponse, deployment: str) -> bytes:
+        """The body, bounded; of an error only the beginning."""
+        refused = response.status != 200
+        limit = ERROR_BODY_BYTES if refused else self.limit
+        body = Body(response.headers.get("Content-Encoding"), limit, deployment, truncate=refused)
+        readany = response.content.readany
+        while data := await readany():
+            if not body.add(data):
+                break
+        return body.joined()
+
+    def refusal(self, response: aiohttp.ClientResponse, payload: bytes, deployment: str) -> ProviderError:
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return classify(response.status, headers, payload, deployment=deployment, redact=self.endpoint.redact)
+
+    def failure(self, error: Exception, deployment: str) -> ProviderError:
+        """A failure of the transport as one of ours, without its cause."""
+        if isinstance(error, TimeoutError):
+            what = "connecting took too long" if isinstance(error, aiohttp.ServerTimeoutError) else "no answer in time"
+            return ProviderTimeoutError(f"deployment {deployment!r}: {what}", deployment=deployment)
+        text = self.endpoint.redact(str(error)) or type(error).__name__
+        if isinstance(error, aiohttp.ClientResponseError):
+            return InvalidResponseError(f"deployment {deployment!r}: no valid HTTP came back", deployment=deployment)
+        return ProviderUnavailableError(f"deployment {deployment!r}: connection failed: {text}", deployment=deployment)
+
+    async def _open(self, loop: asyncio.AbstractEventLoop) -> _Session:
+        self._bury()
+        client = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self.endpoint.options.max_connections, keepalive_timeout=_KEEPALIVE_S, force_close=False
+            ),
+            headers=self.endpoint.headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+        )
+        closer = _closing(client)
+        await anext(closer)
+        session = _Session(client, closer)
+        session.used_at = loop.time()
+        with self._lock:
+            self._sessions[loop] = session
+        return session
+
+    async def aclose(self) -> None:
+        with self._lock:
+            session = self._sessions.pop(asyncio.get_running_loop(), None)
+        if session is not None:
+            await session.closer.aclose()
+            await asyncio.sleep(0)  # transports close in the loop's next pass
+        self.close()
+
+    def close(self) -> None:
+        """Closes every loop's session, each in its own loop where that runs."""
+        self._bury()
+        with self._lock:
+            sessions, self._sessions = self._sessions, {}
+        for loop, session in sessions.items():
+            if loop.is_running():
+                with contextlib.suppress(RuntimeError):  # closed in this very moment
+                    loop.call_soon_threadsafe(_finish, loop, session)
+            else:
+                _drive(session.client)
+
+    def _bury(self) -> None:
+        """Closes what belongs to loops that are closed."""
+        with self._lock:
+            dead = {loop: session for loop, session in self._sessions.items() if loop.is_closed()}
+            self._sessions = {loop: s for loop, s in self._sessions.items() if loop not in dead}
+        for session in dead.values():
+            transports = _transports(session.client)
+            _drive(session.client)
+            for transport in transports:
+                _end(transport)
+
+
+async def _closing(client: aiohttp.ClientSession) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        await client.close()
+
+
+_finishing: set[asyncio.Task[Any]] = set()
+
+
+def _finish(loop: asyncio.AbstractEventLoop, session: _Session) -> None:
+    task = loop.create_task(session.client.close())
+    _finishing.add(task)
+    task.add_done_callback(_finishing.discard)
+
+
+def _drive(client: aiohttp.ClientSession) -> None:
+    """Closes a session without a loop: its `close` waits only for TLS to say goodbye."""
+    closing = client.close()
+    try:
+        closing.send(None)
+    except (StopIteration, RuntimeError):
+        return
+    closing.close()
+
+
+def _transports(client: aiohttp.ClientSession) -> list[Any]:
+    idle = getattr(client.connector, "_conns", {})
+    return [protocol.transport for pool in idle.values() for protocol, *_ in pool if protocol.transport is not None]
+
+
+def _end(transport: Any) -> None:
+    """Closes a socket whose loop is closed. asyncio has no public way: closing is the loop's work."""
+    with contextlib.suppress(RuntimeError, AttributeError):
+        transport.abort()
+    ended = getattr(transport, "_call_connection_lost", None)
+    if ended is not None:
+        with contextlib.suppress(RuntimeError, AttributeError):
+            ended(None)
+
+
+class AsyncStream:
+    """The chunks of one answer. `close` frees the connection at once and never waits."""
+
+    __slots__ = (
+        "_body",
+        "_call",
+        "_client",
+        "_first_by",
+        "_over",
+        "_reader",
+        "_ready",
+        "_response",
+        "_tail_by",
+    )
+
+    def __init__(self, client: AsyncClient, call: ProviderCall, body: bytes) -> None:
+        self._client = client
+        self._call = call
+        self._body = body
+        self._reader = ChunkReader(call, client.limit, client.endpoint.redact)
+        self._ready: deque[Chunk] = deque()
+        self._response: aiohttp.ClientResponse | None = None
+        self._over = False
+        self._first_by: float | None = None
+        self._tail_by: float | None = None
+
+    def __aiter__(self) -> AsyncStream:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        ready = self._ready
+        if ready:
+            return ready.popleft()
+        while not self._over:
+            try:
+                received = await self._receive()
+            except BaseException:
+                self.close()
+                raise
+            reader = self._reader
+            if received:
+                ready.extend(reader.feed(received))
+            else:
+                self.close()
+                ready.extend(reader.end())
+            if reader.error is not None:
+                self.close()
+            if ready:
+                return ready.popleft()
+        error, self._reader.error = self._reader.error, None
+        if error is not None:
+            raise error
+        raise StopAsyncIteration
+
+    async def _receive(self) -> bytes:
+        """The next bytes; none at the end, or once there is nothing to wait for."""
+        reader = self._reader
+        failure: ProviderError
+        try:
+            if self._response is None:
+                await self._open()
+            assert self._response is not None
+            readany = self._response.content.readany
+            if reader.content and not reader.finished:
+                received = await readany()
+            else:
+                async with asyncio.timeout_at(self._patience()):
+                    received = await readany()
+            return received
+        except _FAILURES as error:
+            if reader.finished:  # the answer is complete; only its tail is missing
+                return b""
+            failure = self._client.failure(error, self._call.deployment.name)
+        raise failure
+
+    def _patience(self) -> float | None:
+        """Until when to wait now, in the loop's time."""
+        if not self._reader.finished:
+            return self._first_by
+        now = asyncio.get_running_loop().time()
+        if self._reader.done:
+            return now + TAIL_S
+        if self._tail_by is None:
+            self._tail_by = now + GRACE_S
+        return self._tail_by
+
+    async def _open(self) -> None:
+        call, client = self._call, self._client
+        first = call.first_token_timeout_s
+        if first is not None:
+            self._first_by = asyncio.get_running_loop().time() + first
+        async with asyncio.timeout_at(self._first_by):
+            response = await client.send(self._body, call.timeout_s, silence_s=client.endpoint.options.read_timeout_s)
+            self._response, self._body = response, b""
+            name = call.deployment.name
+            if response.status != 200:
+                raise client.refusal(response, await client.read(response, name), name)
+            if response.headers.get("Content-Type", "").startswith("application/json"):
+                self._ready.extend(self._reader.whole(await client.read(response, name)))
+            self._reader.expect(response.headers.get("Content-Encoding"))
+
+    def close(self) -> None:
+        """Ends the stream. A connection whose answer was read to the end goes back to the pool."""
+        self._over = True
+        response = self._response
+        if response is not None:
+            response.close()
+
+    async def aclose(self) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        response = self._response
+        if response is not None and not response.closed:
+            with contextlib.suppress(RuntimeError):
+                response.close()

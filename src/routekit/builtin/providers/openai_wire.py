@@ -1,0 +1,237 @@
+"""Chat Completions on the wire: from a call to a request body, from a response body to an answer. Pure."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from routekit.builtin.providers.openai_errors import Redact, error_inside
+from routekit.errors import InvalidRequestError, InvalidResponseError
+from routekit.plugin import Answer, Embeddings, ProviderCall
+from routekit.types import Deployment, Usage
+
+ERROR_BODY_BYTES = 65_536
+"""As much of an error's body is read."""
+
+_KEPT_HEADERS = frozenset({"retry-after", "x-request-id", "request-id", "openai-processing-ms"})
+_ANSWERS = ("content", "tool_calls", "refusal", "function_call", "audio", "reasoning_content", "reasoning")
+_EMPTY_IS_FINE = frozenset({"length", "content_filter"})
+
+
+def _plain(value: Any) -> Any:
+    """Read-only mappings and other sequences, which JSON does not know."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, (Sequence, set, frozenset)):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_plain).encode
+
+
+def chat_body(call: ProviderCall, extra: Mapping[str, Any], *, stream: bool, stream_usage: bool = False) -> bytes:
+    """The request body. `extra` gives defaults, which the call's own parameters replace; None drops a parameter.
+
+    Raises:
+        InvalidRequestError: something in the request cannot be written as JSON.
+    """
+    body: dict[str, Any] = {**extra, "model": call.deployment.model.id, "messages": call.messages}
+    if call.tools:
+        body["tools"] = call.tools
+    body.update({key: value for key, value in call.params.items() if value is not None})
+    body.pop("stream", None)
+    if stream:
+        body["stream"] = True
+        if stream_usage:
+            body["stream_options"] = {"include_usage": True, **(body.get("stream_options") or {})}
+    return _written(body, call.deployment)
+
+
+def embeddings_body(deployment: Deployment, texts: Sequence[str], extra: Mapping[str, Any]) -> bytes:
+    """The request body for vectors."""
+    return _written({**extra, "model": deployment.model.id, "input": list(texts)}, deployment)
+
+
+def _written(body: dict[str, Any], deployment: Deployment) -> bytes:
+    problem = ""
+    try:
+        return _encode(body).encode("ascii")
+    except (TypeError, ValueError, RecursionError) as error:
+        problem = str(error)
+    raise InvalidRequestError(f"the request cannot be written as JSON: {problem}", deployment=deployment.name)
+
+
+def read_answer(payload: bytes, call: ProviderCall, headers: Mapping[str, str], redact: Redact) -> Answer:
+    """The answer in a 200's body.
+
+    Raises:
+        InvalidResponseError: it is none: bad JSON, no choices, nothing in the message.
+        ProviderError: an error object stands there instead, classified by its code.
+    """
+    name = call.deployment.name
+    data = _object(payload, name, redact)
+    choices = data.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    if not isinstance(choice, dict):
+        _invalid(name, "it has no choices")
+    message = choice.get("message")
+    reason = choice.get("finish_reason")
+    if not isinstance(message, dict):
+        _invalid(name, "its choice has no message")
+    if not is_answer(message, reason, call.params):
+        _invalid(name, "its message is empty: no content, tool calls or refusal")
+    if "role" not in message:
+        message["role"] = "assistant"
+    usage = data.get("usage")
+    return Answer(
+        message=message,  # type: ignore[arg-type]  # a message of the wire is one of ours
+        finish_reason=reason,
+        usage=read_usage(usage) if usage else None,
+        model=data.get("model"),
+        logprobs=choice.get("logprobs"),
+        headers=headers,
+    )
+
+
+def is_answer(message: Mapping[str, Any], reason: str | None, params: Mapping[str, Any]) -> bool:
+    """Whether a message answers. An empty one does where a limit, a filter or the caller's `stop` can make it so."""
+    if message.get("content") or any(message.get(key) for key in _ANSWERS):
+        return True
+    return reason in _EMPTY_IS_FINE or bool(reason and params.get("stop"))
+
+
+def read_embeddings(payload: bytes, deployment: Deployment, count: int, redact: Redact) -> Embeddings:
+    """The vectors in a 200's body, put in the order of the texts."""
+    data = _object(payload, deployment.name, redact)
+    vectors: list[tuple[float, ...]] | None = None
+    try:
+        rows = sorted(data["data"], key=lambda row: row.get("index", 0))
+        vectors = [tuple(map(float, row["embedding"])) for row in rows]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        vectors = None
+    if vectors is None or len(vectors) != count or not all(vectors):
+        _invalid(deployment.name, f"it does not hold {count} vectors")
+    usage = data.get("usage")
+    read = read_usage(usage) if usage else None
+    return Embeddings(vectors=tuple(vectors), input_tokens=read.input_tokens if read else None, model=data.get("model"))
+
+
+def read_usage(usage: Any) -> Usage | None:
+    """Token counts, or None where what is there makes no sense.
+
+    Beyond OpenAI's fields: DeepSeek's `prompt_cache_hit_tokens`, and Anthropic's `cache_read_input_tokens` and
+    `cache_creation_input_tokens` as gateways pass them on, which some count beside `prompt_tokens` and not inside.
+    """
+    try:
+        found = Usage.from_openai(usage)
+        read = found.cache_read_tokens or int(
+            usage.get("prompt_cache_hit_tokens") or usage.get("cache_read_input_tokens") or 0
+        )
+        written = found.cache_write_tokens or int(usage.get("cache_creation_input_tokens") or 0)
+    except (TypeError, ValueError, AttributeError):
+        return None
+    if min(found.input_tokens, found.output_tokens, found.reasoning_tokens, read, written) < 0:
+        return None
+    if read == found.cache_read_tokens and written == found.cache_write_tokens:
+        return found
+    beside = read + written if read + written > found.input_tokens else 0
+    return Usage(
+        input_tokens=found.input_tokens + beside,
+        output_tokens=found.output_tokens,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+        reasoning_tokens=found.reasoning_tokens,
+    )
+
+
+def kept_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The response's headers about limits and request ids, lower-case."""
+    kept = {}
+    for name, value in headers:
+        lower = name.lower()
+        if lower in _KEPT_HEADERS or lower.startswith("x-ratelimit-"):
+            kept[lower] = value
+    return kept
+
+
+class Body:
+    """Collects a response body up to `limit` bytes after decompression, so that a small one cannot unpack to gigabytes.
+
+    Requests ask for no compression; some proxies compress all the same. `truncate` is for error bodies,
+    of which the beginning is enough.
+
+    Raises:
+        InvalidResponseError: too large, broken, or compressed in a way that nobody asked for.
+    """
+
+    __slots__ = ("_deployment", "_inflate", "_left", "_limit", "_pieces", "_truncate")
+
+    def __init__(self, encoding: str | None, limit: int, deployment: str, *, truncate: bool = False) -> None:
+        self._limit = self._left = limit
+        self._deployment = deployment
+        self._truncate = truncate
+        self._pieces: list[bytes] = []
+        self._inflate = inflater(encoding, deployment)
+
+    def add(self, data: bytes) -> bool:
+        """Takes a piece; whether there is room for more."""
+        if self._inflate is not None:
+            data = self._inflate(data, self._left + 1)  # one byte too many shows that there is more
+        self._left -= len(data)
+        self._pieces.append(data)
+        if self._left >= 0:
+            return True
+        if not self._truncate:
+            _invalid(self._deployment, f"it is larger than max_response_bytes = {self._limit}")
+        return False
+
+    def joined(self) -> bytes:
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+
+
+def inflater(encoding: str | None, deployment: str) -> Callable[[bytes, int], bytes] | None:
+    """``inflate(data, limit)`` for a Content-Encoding: at most `limit` bytes, no more. None for plain bodies."""
+    coding = (encoding or "identity").lower()
+    if coding == "identity":
+        return None
+    if coding not in ("gzip", "x-gzip", "deflate"):
+        _invalid(deployment, f"its Content-Encoding {coding[:20]!r} was not asked for")
+    engine = zlib.decompressobj(wbits=zlib.MAX_WBITS + (0 if coding == "deflate" else 16))
+
+    def inflate(data: bytes, limit: int) -> bytes:
+        out: bytes | None = None
+        with contextlib.suppress(zlib.error):
+            out = engine.decompress(data, limit)
+        if out is None:
+            _invalid(deployment, "its compressed body is broken")
+        return out
+
+    return inflate
+
+
+def _object(payload: bytes, deployment: str, redact: Redact) -> dict[str, Any]:
+    data: Any = None
+    broken = False
+    try:
+        data = json.loads(payload)
+    except (ValueError, RecursionError):
+        broken = True
+    if broken:
+        _invalid(deployment, "its body is not JSON" if payload else "its body is empty")
+    if isinstance(data, list) and data:
+        data = data[0]
+    if not isinstance(data, dict):
+        _invalid(deployment, "its body is not a JSON object")
+    if data.get("error"):
+        raise error_inside(data, deployment=deployment, redact=redact)
+    return data
+
+
+def _invalid(deployment: str, why: str) -> NoReturn:
+    raise InvalidResponseError(
+        f"deployment {deployment!r}: the response cannot be used: {why}", deployment=deployment, status=200
+    )
