@@ -17,7 +17,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import ConfigDict, Field, PrivateAttr
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 
 from routekit.errors import InvalidInputError, RoutekitError
 from routekit.langchain.binding import RoutedBinding
@@ -48,8 +48,8 @@ class RoutedChatModel(BaseChatModel):
     configuration as `Router()` does. `strategy`, `group`, `model` and `scopes` apply to every call that
     does not say otherwise; so do `temperature`, `max_tokens`, `top_p`, `seed`, `stop` and
     `model_kwargs`, which are sent to the provider. `timeout` is the deadline of a whole call, in seconds, with
-    all of its attempts. `max_retries` is accepted because other models have it: retries are the router's
-    (``[router] max_attempts``).
+    all of its attempts. `max_retries` and `api_key` are accepted because other models have them, and not used:
+    retries are the router's (``[router] max_attempts``), keys its deployments' (``api_key_env``).
 
     A call takes the routing arguments of `Router.complete` as keyword arguments (`strategy`, `model`,
     `group`, `scopes`, `session`, `deadline_s`, `max_cost_usd`, `requirements`, `step`, `metadata`, `cache`); all
@@ -77,6 +77,7 @@ class RoutedChatModel(BaseChatModel):
     stop: list[str] | str | None = None
     timeout: float | None = None
     max_retries: int | None = None
+    api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
     streaming: bool = False
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
 

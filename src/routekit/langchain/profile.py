@@ -16,6 +16,10 @@ def profile_of(deployments: Sequence[Deployment]) -> ModelProfile:
     is the router's, and the window is that of the largest. Where a window is unknown, none is given.
     """
     able = frozenset[str]().union(*(deployment.model.capabilities for deployment in deployments))
+    # LangChain asks whether a schema may stand beside tools, which one deployment must then serve at once.
+    schema = any(
+        "json_schema" in d.model.capabilities and able & {"tools"} <= d.model.capabilities for d in deployments
+    )
     profile = ModelProfile(
         text_inputs=True,
         text_outputs=True,
@@ -25,7 +29,7 @@ def profile_of(deployments: Sequence[Deployment]) -> ModelProfile:
         audio_inputs="audio" in able,
         tool_calling="tools" in able,
         tool_choice="tools" in able,
-        structured_output="json_schema" in able,
+        structured_output=schema,
         reasoning_output="reasoning" in able,
     )
     windows = [deployment.model.context_window for deployment in deployments]
