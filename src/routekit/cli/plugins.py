@@ -1,0 +1,57 @@
+"""``routekit plugins``: every plugin, and those that failed."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from routekit.cli.lazy import Lazy, LazyGroup
+from routekit.cli.output import Column, json_option, one_line, print_json, table
+
+_COLUMNS = (
+    Column("kind"),
+    Column("name"),
+    Column("distribution"),
+    Column("version"),
+    Column("state"),
+    Column("summary or failure", wrap=True),
+)
+_COMMANDS = {"new": Lazy("routekit.cli.plugin_new:new", "Start a plugin of your own.")}
+
+
+@click.group(cls=LazyGroup, lazy=_COMMANDS, invoke_without_command=True, short_help="List every plugin; start one.")
+@json_option
+@click.option("--strict", is_flag=True, help="End with exit code 1 where a plugin cannot be used.")
+@click.pass_context
+def plugins(ctx: click.Context, as_json: bool, strict: bool) -> None:
+    """List every plugin by kind: name, distribution and version, state, and why a broken one failed."""
+    if ctx.invoked_subcommand is not None:
+        if as_json or strict:
+            raise click.UsageError("--json and --strict belong to the list, not to a subcommand")
+        return
+    from routekit.plugin.manager import discover
+
+    rows = [_described(found) for found in discover(os.environ)]
+    if as_json:
+        print_json(rows)
+    else:
+        table(_COLUMNS, [[row[c.title] if c.title in row else row["text"] for c in _COLUMNS] for row in rows])
+    if strict and any(row["state"] != "ok" for row in rows):
+        ctx.exit(1)
+
+
+def _described(found: Any) -> dict[str, str | None]:
+    failure = one_line(found.error) if found.error is not None else None
+    summary = one_line(found.plugin.summary) if found.plugin is not None else None
+    return {
+        "kind": found.kind,
+        "name": found.name,
+        "distribution": found.distribution,
+        "version": found.version,
+        "state": found.state,
+        "summary": summary,
+        "failure": failure,
+        "text": failure or summary or "",
+    }
