@@ -226,7 +226,7 @@ def test_a_budget_can_downgrade_to_what_is_affordable(face: Face) -> None:
         {"a": ScriptedProvider(reply), "b": ScriptedProvider(reply), "c": ScriptedProvider(reply)},
         config={"router": {"budget_store": "memory"}, "budgets": budgets},
     )
-    asked = dict(strategy="best", scopes={"user": "u"}, max_tokens=100)
+    asked = {"strategy": "best", "scopes": {"user": "u"}, "max_tokens": 100}
     assert face.complete(router, "hi", **asked).deployment == "c"
     result = face.complete(router, "hi", **asked)
     assert result.deployment == "b"
