@@ -1,0 +1,540 @@
+"""Everything that is not an OpenAI-compatible endpoint, through litellm: Anthropic, Gemini, Bedrock and the rest.
+
+litellm takes two seconds of CPU to import, so the first call imports it. Its retries, price map
+download, help texts on standard output and log handler on standard error are off; messages and
+parameters are copied, because it changes what it is given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import threading
+import warnings
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from pathlib import Path
+from time import monotonic
+from typing import Any, cast
+from weakref import WeakKeyDictionary, WeakSet
+
+from pydantic import Field
+
+from routekit.builtin.providers.litellm_errors import classify
+from routekit.errors import InvalidResponseError, ProviderError, ProviderSetupError, ProviderTimeoutError
+from routekit.plugin import Embeddings, Options, PluginContext, Provider, ProviderCall, ProviderPlugin, offload
+from routekit.types import Answer, Chunk, Deployment, Message, Usage
+
+_LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
+_KEPT_HEADERS = ("ratelimit", "retry-after", "request-id", "trace-id")
+_OURS = frozenset({"model", "messages", "stream", "timeout", "max_retries", "num_retries"})
+_BUILT_LATE = ("Message", "Delta", "Choices", "StreamingChoices", "ModelResponse", "ModelResponseStream", "Usage")
+_MCP_SWITCH = "_skip_mcp_handler"
+
+
+class LitellmOptions(Options):
+    """Defaults for every deployment; a deployment's own `options` of the same names win.
+
+    `api_key_env` names the variable that holds the key (litellm's own variables serve where it is
+    absent), `base_url` (or `api_base`) another address, `api_version` is for Azure, `extra` goes to
+    litellm as it stands (`aws_region_name`, `vertex_project`, `extra_headers`, ...), `drop_params`
+    lets litellm leave out parameters that a model does not take instead of refusing the call.
+    """
+
+    api_key_env: str | None = None
+    base_url: str | None = None
+    api_base: str | None = None
+    api_version: str | None = None
+    drop_params: bool = False
+    extra: dict[str, Any] = Field(default_factory=dict)
+
+
+class LitellmProvider(Provider):
+    """Calls litellm as a library. The deployment's model id is litellm's: "anthropic/claude-haiku-4-5"."""
+
+    def __init__(self, options: LitellmOptions, context: PluginContext) -> None:
+        self._options, self._context = options, context
+
+    def complete(self, call: ProviderCall) -> Answer:
+        try:
+            return _answer(_litellm().completion(**self._request(call)))
+        except Exception as error:
+            failure = self._failure(error, call.deployment)
+        raise failure  # outside of the handler: what litellm raised may hold the key, and is let go of
+
+    async def acomplete(self, call: ProviderCall) -> Answer:
+        try:
+            request = self._request(call)
+            litellm = await self._ready()
+            async with asyncio.timeout(call.timeout_s):
+                return _answer(await litellm.acompletion(**request))
+        except Exception as error:
+            failure = self._failure(error, call.deployment)
+        raise failure
+
+    def stream(self, call: ProviderCall) -> Iterator[Chunk]:
+        """In a thread that waits on a socket, silence as long as the first-token limit ends the stream."""
+        source: Any = None
+        failure: ProviderError | None = None
+        try:
+            clock = _StreamClock(call)
+            request = self._request(call, stream=True, timeout_s=clock.left())
+            source = _litellm().completion(**request)
+            reader = _ChunkReader(source)
+            for raw in iter(source):
+                for chunk in reader.read(raw):
+                    clock.saw(chunk)
+                    yield chunk
+                clock.check()
+            reader.end()
+        except Exception as error:
+            failure = self._failure(error, call.deployment)
+        finally:
+            _close(source)
+        if failure is not None:
+            raise failure
+
+    def astream(self, call: ProviderCall) -> AsyncIterator[Chunk]:
+        return _AsyncStream(self, call)
+
+    def embed(self, deployment: Deployment, texts: Sequence[str], *, timeout_s: float | None = None) -> Embeddings:
+        try:
+            return _embeddings(_litellm().embedding(**self._embedding_request(deployment, texts, timeout_s)))
+        except Exception as error:
+            failure = self._failure(error, deployment)
+        raise failure
+
+    async def aembed(
+        self, deployment: Deployment, texts: Sequence[str], *, timeout_s: float | None = None
+    ) -> Embeddings:
+        try:
+            request = self._embedding_request(deployment, texts, timeout_s)
+            litellm = await self._ready()
+            async with asyncio.timeout(timeout_s):
+                return _embeddings(await litellm.aembedding(**request))
+        except Exception as error:
+            failure = self._failure(error, deployment)
+        raise failure
+
+    async def aclose(self) -> None:
+        """Closes litellm's clients of the running event loop, if no other provider still uses them there."""
+        loop = asyncio.get_running_loop()
+        with _lock:
+            users = _users.get(loop)
+            if users is None or self not in users:
+                return
+            users.discard(self)
+            clients = [] if users else _take_clients(loop)
+            if not users:
+                del _users[loop]
+        for client in clients:
+            await _aclose_client(client)
+
+    async def _ready(self) -> Any:
+        """litellm, imported in a thread if this is the first call, with clean books for this event loop."""
+        litellm = _module if _module is not None else await offload(_litellm)
+        loop = asyncio.get_running_loop()
+        with _lock:
+            users = _users.get(loop)
+            if users is None:
+                # litellm files its clients under id(loop), and a closed loop's id is soon another's.
+                _take_clients(loop)
+                users = _users[loop] = WeakSet()
+            users.add(self)
+        return litellm
+
+    def _request(self, call: ProviderCall, *, stream: bool = False, timeout_s: float | None = None) -> dict[str, Any]:
+        request = self._settings(call.deployment)
+        request.update((key, _copied(v)) for key, v in call.params.items() if v is not None and key not in _OURS)
+        request["messages"] = [_copied(message) for message in call.messages]
+        if call.tools:
+            request["tools"] = [_copied(tool) for tool in call.tools]
+        if request.get("tools") and _knows_mcp_switch() and not any(t.get("type") == "mcp" for t in request["tools"]):
+            # Without it litellm imports its proxy, and `mcp` with it, to look for tools that are not there.
+            request[_MCP_SWITCH] = True
+        if stream:
+            request["stream"] = True
+            request["stream_options"] = {"include_usage": True, **(request.get("stream_options") or {})}
+        limit = timeout_s if timeout_s is not None else call.timeout_s
+        if limit is not None:
+            request["timeout"] = limit
+        return request
+
+    def _embedding_request(
+        self, deployment: Deployment, texts: Sequence[str], timeout_s: float | None
+    ) -> dict[str, Any]:
+        request = {**self._settings(deployment), "input": list(texts)}
+        if timeout_s is not None:
+            request["timeout"] = timeout_s
+        return request
+
+    def _settings(self, deployment: Deployment) -> dict[str, Any]:
+        """What every call of a deployment has in common. Raises ProviderSetupError where the key is missing."""
+        settings: dict[str, Any] = {
+            **self._options.extra,
+            **_copied(deployment.options.get("extra") or {}),
+            "model": deployment.model.id,
+            "max_retries": 0,  # one without the other still retries
+            "num_retries": 0,
+        }
+        variable = self._option(deployment, "api_key_env")
+        if variable:
+            key = self._context.env.get(variable)
+            if not key:
+                raise ProviderSetupError(
+                    f"the environment variable {variable} is not set; deployment {deployment.name!r} takes its key "
+                    f"from it (`api_key_env`)",
+                    deployment=deployment.name,
+                )
+            settings["api_key"] = key
+        if base := self._option(deployment, "base_url") or self._option(deployment, "api_base"):
+            settings["api_base"] = base
+        if version := self._option(deployment, "api_version"):
+            settings["api_version"] = version
+        if self._option(deployment, "drop_params"):
+            settings["drop_params"] = True
+        return settings
+
+    def _option(self, deployment: Deployment, name: str) -> Any:
+        value = deployment.options.get(name)
+        return getattr(self._options, name) if value is None else value
+
+    def _failure(self, error: Exception, deployment: Deployment) -> ProviderError:
+        secrets = []
+        if variable := self._option(deployment, "api_key_env"):
+            secrets.append(self._context.env.get(variable, ""))
+        secrets += [value for name, value in self._context.env.items() if name.endswith(("_KEY", "_TOKEN", "_SECRET"))]
+        failure = classify(error, deployment=deployment.name, secrets=secrets, now=self._context.clock.time())
+        failure.deployment = failure.deployment or deployment.name
+        return failure
+
+
+class _AsyncStream:
+    """An asynchronous stream that can be left at any time, from code that may not wait, too."""
+
+    def __init__(self, provider: LitellmProvider, call: ProviderCall) -> None:
+        self._provider, self._call = provider, call
+        self._clock = _StreamClock(call)
+        self._source: Any = None
+        self._reader: _ChunkReader | None = None
+        self._pending: list[Chunk] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._done = False
+
+    def __aiter__(self) -> _AsyncStream:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        while not self._pending:
+            if self._done:
+                raise StopAsyncIteration
+            try:
+                async with asyncio.timeout(self._clock.left()):
+                    await self._read_on()
+            except Exception as error:
+                failure = self._provider._failure(error, self._call.deployment)
+            except BaseException:  # cancelled
+                self.close()
+                raise
+            else:
+                continue
+            await self.aclose()
+            raise failure
+        chunk = self._pending.pop(0)
+        self._clock.saw(chunk)
+        return chunk
+
+    async def _read_on(self) -> None:
+        if self._reader is None:
+            self._loop = asyncio.get_running_loop()
+            request = self._provider._request(self._call, stream=True)
+            litellm = await self._provider._ready()
+            self._source = await litellm.acompletion(**request)
+            self._reader = _ChunkReader(self._source)
+        try:
+            raw = await anext(self._source)
+        except StopAsyncIteration:
+            self._reader.end()
+            self._done = True
+            await _aclose(self._source)
+            return
+        self._pending.extend(self._reader.read(raw))
+
+    async def aclose(self) -> None:
+        """Frees the connection. May be called at any time and again."""
+        self._done = True
+        self._pending.clear()
+        source, self._source = self._source, None
+        await _aclose(source)
+
+    def close(self) -> None:
+        """Like `aclose`, as a task of the stream's event loop: it does not wait."""
+        self._done = True
+        loop = self._loop
+        if self._source is None or loop is None or loop.is_closed():
+            return
+
+        def start() -> None:
+            self._closing = loop.create_task(self.aclose())
+
+        loop.call_soon_threadsafe(start)
+
+
+class _ChunkReader:
+    """Turns litellm's chunks into ours, and notices what litellm covers up.
+
+    Where a provider breaks off without a finish reason, litellm adds "stop"; where it reports no
+    usage, litellm counts. The first becomes an error, the second is marked as estimated.
+    """
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+        self._finished = False
+
+    def read(self, raw: Any) -> Iterator[Chunk]:
+        usage = None
+        if (reported := getattr(raw, "usage", None)) is not None:
+            usage = usage_of(_plain(reported), estimated=self._counted_by_litellm())
+        choice: Any = next((choice for choice in raw.choices if not getattr(choice, "index", 0)), None)
+        delta = _plain(choice.delta) if choice is not None and choice.delta is not None else {}
+        reason = getattr(choice, "finish_reason", None)
+        if reason and not self._ended_by_provider():
+            raise InvalidResponseError("the stream broke off without a finish reason")
+        self._finished = self._finished or bool(reason)
+        logprobs = _plain(choice.logprobs) if getattr(choice, "logprobs", None) is not None else None
+        if delta or reason or usage is not None:
+            # Chunks repeat the requested model; the one that served stands in the hidden parameters.
+            yield Chunk(delta, reason, usage, _hidden(raw).get("provider_response_model"), logprobs)
+
+    def end(self) -> None:
+        if not self._finished:
+            raise InvalidResponseError("the stream ended without a finish reason")
+
+    def _ended_by_provider(self) -> bool:
+        source = self._source
+        return bool(getattr(source, "received_finish_reason", True) or getattr(source, "intermittent_finish_reason", 0))
+
+    def _counted_by_litellm(self) -> bool:
+        seen: list[Any] = getattr(self._source, "chunks", None) or []
+        return bool(seen) and not any(getattr(chunk, "usage", None) for chunk in seen)
+
+
+class _StreamClock:
+    """How long a stream may still take: as a whole, and until its first content."""
+
+    def __init__(self, call: ProviderCall) -> None:
+        now = monotonic()
+        self._whole = None if call.timeout_s is None else now + call.timeout_s
+        self._first = None if call.first_token_timeout_s is None else now + call.first_token_timeout_s
+
+    def saw(self, chunk: Chunk) -> None:
+        if chunk.has_content:
+            self._first = None
+
+    def left(self) -> float | None:
+        """Seconds until the nearer of the two limits, None without any."""
+        limits = [limit for limit in (self._whole, self._first) if limit is not None]
+        return max(0.001, min(limits) - monotonic()) if limits else None
+
+    def check(self) -> None:
+        now = monotonic()
+        if self._first is not None and now > self._first:
+            raise ProviderTimeoutError("no content arrived within the limit for the first token")
+        if self._whole is not None and now > self._whole:
+            raise ProviderTimeoutError("the stream took longer than its time limit")
+
+
+_lock = threading.Lock()
+_module: Any = None
+_mcp_switch: bool | None = None
+_users: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakSet[LitellmProvider]] = WeakKeyDictionary()
+
+
+def _litellm() -> Any:
+    """The module, imported and made quiet at the first call; two threads import it once."""
+    global _module
+    if _module is None:
+        with _lock:
+            if _module is None:
+                _module = _imported()
+    return _module
+
+
+def _imported() -> Any:
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # or it downloads its price map
+    first = "litellm" not in sys.modules
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import litellm
+        from litellm.types import utils as models
+
+        # They are built at their first use, and warn about their own annotations then.
+        for name in _BUILT_LATE:
+            if (model := getattr(models, name, None)) is not None:
+                model.model_rebuild()
+
+    litellm.suppress_debug_info = True  # it prints where to get help whenever a call fails
+    if first:
+        # Only its own handlers go, and only if nobody had the chance to want them.
+        for name in _LOGGERS:
+            logger = logging.getLogger(name)
+            for handler in [h for h in logger.handlers if type(h).__module__.startswith("litellm")]:
+                logger.removeHandler(handler)
+            logger.addHandler(logging.NullHandler())
+    return litellm
+
+
+def _knows_mcp_switch() -> bool:
+    """Whether this litellm can be told not to look for MCP tools; an unknown argument would be sent upstream."""
+    global _mcp_switch
+    if _mcp_switch is None:
+        main = Path(_litellm().__file__).with_name("main.py")
+        _mcp_switch = main.is_file() and f'"{_MCP_SWITCH}"' in main.read_text(encoding="utf-8")
+    return _mcp_switch
+
+
+def _take_clients(loop: asyncio.AbstractEventLoop) -> list[Any]:
+    """Removes the HTTP clients of an event loop from litellm's pool. A closed one left there fails every later call."""
+    pool = getattr(_module, "in_memory_llm_clients_cache", None)
+    held: dict[str, Any] = getattr(pool, "cache_dict", {})
+    return [held.pop(key) for key in list(held) if key.endswith(f"-{id(loop)}")]
+
+
+async def _aclose_client(client: Any) -> None:
+    close = getattr(client, "close", None) or getattr(client, "aclose", None)
+    if close is None:
+        return
+    try:
+        result = close()
+        if hasattr(result, "__await__"):
+            await result
+    except Exception:
+        logging.getLogger("routekit").debug("closing a client of litellm failed", exc_info=True)
+
+
+def _streams(source: Any) -> Iterator[Any]:
+    """What holds the connection: litellm's own `aclose` leaves the innermost open for some providers."""
+    inner = getattr(source, "completion_stream", None)
+    for stream in (getattr(inner, "streaming_response", None), inner, source):
+        if stream is not None:
+            yield stream
+
+
+def _close(source: Any) -> None:
+    for stream in _streams(source):
+        if (close := getattr(stream, "close", None)) is not None:
+            try:
+                close()
+            except Exception:
+                logging.getLogger("routekit").debug("closing a stream failed", exc_info=True)
+
+
+async def _aclose(source: Any) -> None:
+    for stream in list(_streams(source)):
+        if (close := getattr(stream, "aclose", None) or getattr(stream, "close", None)) is not None:
+            try:
+                result = close()
+                if hasattr(result, "__await__"):
+                    await result
+            except Exception:
+                logging.getLogger("routekit").debug("closing a stream failed", exc_info=True)
+
+
+def _answer(response: Any) -> Answer:
+    """An `Answer` whose message has all that the provider said: thinking blocks, signatures, citations."""
+    if not getattr(response, "choices", None):
+        raise InvalidResponseError("the provider answered without a choice")
+    choice = response.choices[0]
+    message = cast("Message", _plain(choice.message))
+    message.setdefault("content", None)
+    for call in message.get("tool_calls") or ():
+        cast("dict[str, Any]", call).pop(
+            "index", None
+        )  # belongs into deltas; strict endpoints refuse it when it comes back
+    reported = getattr(response, "usage", None)
+    hidden = _hidden(response)
+    logprobs = getattr(choice, "logprobs", None)
+    return Answer(
+        message=message,
+        finish_reason=choice.finish_reason,
+        usage=usage_of(_plain(reported)) if reported is not None else None,
+        model=hidden.get("provider_response_model") or response.model,
+        logprobs=_plain(logprobs) if logprobs is not None else None,
+        headers=_headers(hidden.get("additional_headers") or {}),
+    )
+
+
+def usage_of(reported: Mapping[str, Any], *, estimated: bool = False) -> Usage | None:
+    """Inclusive buckets from litellm's usage; None where it is all zero, which litellm says for "not reported".
+
+    litellm adds cached tokens to the prompt for most vendors and reasoning to the output; where the
+    figures show that it did not (parts larger than the whole, a total that adds up otherwise), it
+    is done here.
+    """
+    usage = Usage.from_openai(reported)
+    read = usage.cache_read_tokens or int(
+        reported.get("cache_read_input_tokens") or reported.get("prompt_cache_hit_tokens") or 0
+    )
+    write = usage.cache_write_tokens or int(reported.get("cache_creation_input_tokens") or 0)
+    taken, made, thought = usage.input_tokens, usage.output_tokens, usage.reasoning_tokens
+    total = int(reported.get("total_tokens") or 0)
+    if read + write > taken or (read + write and total == taken + read + write + made):
+        taken += read + write
+    if thought > made or (thought and total == taken + made + thought):
+        made += thought
+    if not (taken or made):
+        return None
+    return Usage(
+        input_tokens=taken,
+        output_tokens=made,
+        cache_read_tokens=read,
+        cache_write_tokens=write,
+        reasoning_tokens=thought,
+        estimated=estimated,
+    )
+
+
+def _embeddings(response: Any) -> Embeddings:
+    rows = sorted((_plain(row) for row in response.data), key=lambda row: int(row.get("index") or 0))
+    usage = _plain(response.usage) if getattr(response, "usage", None) is not None else {}
+    return Embeddings(
+        vectors=tuple(tuple(float(x) for x in row["embedding"]) for row in rows),
+        input_tokens=int(usage.get("prompt_tokens") or 0) or None,
+        model=getattr(response, "model", None),
+    )
+
+
+def _headers(found: Mapping[str, Any]) -> dict[str, str]:
+    plain = {str(name).lower().removeprefix("llm_provider-"): str(value) for name, value in found.items()}
+    return {name: value for name, value in plain.items() if any(part in name for part in _KEPT_HEADERS)}
+
+
+def _hidden(response: Any) -> Mapping[str, Any]:
+    return getattr(response, "_hidden_params", None) or {}
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    """One of litellm's objects as a dictionary, without keys that say nothing."""
+    if isinstance(value, Mapping):
+        return {str(key): item for key, item in value.items() if item is not None}
+    found: dict[str, Any] = value.model_dump(exclude_none=True)
+    return found
+
+
+def _copied(value: Any) -> Any:
+    """Plain data of one's own: litellm changes messages and tools in place."""
+    if isinstance(value, Mapping):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_copied(item) for item in value]
+    return value
+
+
+PLUGIN = ProviderPlugin(
+    name="litellm",
+    factory=LitellmProvider,
+    options=LitellmOptions,
+    summary="Anthropic, Gemini, Bedrock and a hundred others, through litellm.",
+)
