@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from routekit.errors import ConfigError
+
+_USERINFO = re.compile(r"//[^/\s]*@")
 
 
 class Options(BaseModel):
@@ -55,8 +58,9 @@ def config_error(
         return ConfigError("this key is required", key=key, file=file, fix=f"Add {path[-1]!r}.")
     message = finding["msg"].removeprefix("Value error, ")
     shown = repr(finding["input"])
+    secret = any(word in key.lower() for word in ("key", "secret", "token", "password", "authorization", "header"))
+    shown = _USERINFO.sub("//[redacted]@", shown)
     shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
-    secret = any(word in key.lower() for word in ("key", "secret", "token", "password", "authorization"))
     return ConfigError(message if secret else f"{message} (got {shown})", key=key, file=file)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from routekit.builtin.providers.openai_errors import Redact, redactor
 from routekit.errors import ProviderSetupError
@@ -25,6 +25,8 @@ _OWN_KEYS = frozenset({"model", "messages", "tools", "stream", "input"})
 
 class OpenAICompatibleOptions(Options):
     """Where the endpoint is and how to talk to it."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     base_url: str = Field(description="The address up to and with the version, such as https://api.openai.com/v1.")
     api_key_env: str | None = Field(
