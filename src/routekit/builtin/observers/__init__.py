@@ -1,1 +1,12 @@
 """Built-in observers."""
+
+from __future__ import annotations
+
+from routekit.plugin import ObserverPlugin, hookimpl
+
+
+@hookimpl
+def routekit_observers() -> list[ObserverPlugin]:
+    from routekit.builtin.observers import log, opentelemetry
+
+    return [log.PLUGIN, opentelemetry.PLUGIN]
