@@ -28,6 +28,7 @@ from routekit.builtin.providers.local_runtime import (
 )
 from routekit.builtin.providers.local_select import Select
 from routekit.builtin.providers.local_stream import AsyncReading, ChunkReader, Clock, Gathered, Work, read
+from routekit.builtin.providers.local_tool_choice import narrowed
 from routekit.builtin.providers.local_tools import Plan, UnsupportedRequestError, plan
 from routekit.builtin.providers.local_weights import (
     LocalModel,
@@ -37,7 +38,13 @@ from routekit.builtin.providers.local_weights import (
     pull,
     weights_or_error,
 )
-from routekit.errors import InvalidInputError, InvalidRequestError, ModelNotFoundError, ProviderUnavailableError
+from routekit.errors import (
+    InvalidInputError,
+    InvalidRequestError,
+    ModelNotFoundError,
+    ProviderSetupError,
+    ProviderUnavailableError,
+)
 from routekit.plugin import Embeddings, Options, PluginContext, Provider, ProviderCall, ProviderPlugin
 from routekit.types import Answer, Chunk, Deployment
 
@@ -124,7 +131,7 @@ class LocalProvider(Provider):
             raise UnsupportedRequestError("local models give one answer per call; leave `n` at 1")
         known, path = self._weights(call.deployment)
         window = _window(known, call.deployment)
-        asked = plan(call.messages, call.tools, params, system=known.system if known else None)
+        asked = self._plan(call, known)
         limit = _output_limit(call)
         samples = self._samples(asked, params, limit, window)
         body = _body(asked, params, known, samples, limit)
@@ -141,6 +148,17 @@ class LocalProvider(Provider):
         return work, ChunkReader(
             asked, model=name, samples=samples, select=self.options.select, logprobs=wants_logprobs
         )
+
+    def _plan(self, call: ProviderCall, known: LocalModel | None) -> Plan:
+        params, tools = dict(call.params), call.tools
+        if tools and known is not None and not known.chooses_tools:
+            try:
+                similarities = static_embedder().similarities
+            except ProviderSetupError:
+                pass  # no embedder installed: then the model decides as well as it can
+            else:
+                tools, params["tool_choice"] = narrowed(call.messages, tools, params.get("tool_choice"), similarities)
+        return plan(call.messages, tools, params, system=known.system if known else None)
 
     def _weights(self, deployment: Deployment) -> tuple[LocalModel | None, Path]:
         if self.options.path is not None:

@@ -64,6 +64,12 @@ class StaticEmbedder:
             vectors[row] = mean / (numpy.linalg.norm(mean) or 1.0)
         return vectors, tokens
 
+    def similarities(self, text: str, others: Sequence[str]) -> list[float]:
+        """The cosine similarity of a text to each of the others."""
+        vectors, _ = self.embed([text, *others])
+        scores: list[float] = (vectors[1:] @ vectors[0]).tolist()
+        return scores
+
 
 _LOADING = threading.Lock()
 

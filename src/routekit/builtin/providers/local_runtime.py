@@ -262,6 +262,7 @@ def _server(settings: RuntimeSettings) -> Any:
     params.cache_ram_mib = 0  # its prompt cache would take up to 8 GB of memory
     params.warmup = params.fit_params = params.endpoint_slots = params.ui = False
     params.n_threads_http = 1
+    params.prefill_assistant = False  # a conversation that ends with an answer gets a new one, as elsewhere
     params.api_keys = [secrets.token_urlsafe(32)]
     params.verbosity = -1
     try:

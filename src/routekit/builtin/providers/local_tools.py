@@ -87,7 +87,8 @@ def plan(
     params = params or {}
     answer = answer_schema(params.get("response_format"))
     chosen, may_answer = choose_tools(tools, params.get("tool_choice"))
-    rendered = render(messages, instructions(chosen, may_answer) if chosen else None, system)
+    listed = [tool["function"] for tool in tools]
+    rendered = render(messages, instructions(listed, may_answer) if chosen else None, system)
     if not chosen:
         return Plan(messages=rendered, schema=None if answer is None else {"x-guidance": COMPACT, **answer})
     schema = reply_schema(chosen, may_answer=may_answer, answer=answer)
@@ -144,8 +145,6 @@ def reply_schema(
         branches.append(_object(answer=value))
     for index, function in enumerate(functions):
         parameters = enforceable(function.get("parameters") or {"type": "object", "properties": {}}, function["name"])
-        if parameters.get("type") == "object" and "additionalProperties" not in parameters:
-            parameters["additionalProperties"] = False
         arguments = _hoisted(parameters, f"tool{index}", definitions)
         branches.append(_object(tool={"const": function["name"]}, arguments=arguments))
     schema: dict[str, Any] = {"x-guidance": COMPACT}
@@ -155,8 +154,10 @@ def reply_schema(
     return schema
 
 
-def enforceable(schema: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A copy without annotations.
+def enforceable(schema: Mapping[str, Any], where: str, *, closed: bool = True) -> dict[str, Any]:
+    """A copy without annotations, its objects closed: small models invent further properties without end.
+
+    (Not inside ``allOf``, whose parts would then exclude each other.)
 
     Raises:
         UnsupportedRequestError: a keyword that would not be enforced.
@@ -172,17 +173,19 @@ def enforceable(schema: Mapping[str, Any], where: str) -> dict[str, Any]:
             if not kinds or not all(isinstance(kind, str) and kind in _TYPES for kind in kinds):
                 raise InvalidRequestError(f"{where}: {value!r} is no JSON schema type")
         elif key in _MAPS and isinstance(value, Mapping):
-            value = {name: _inner(part, f"{where}.{name}") for name, part in value.items()}
+            value = {name: _inner(part, f"{where}.{name}", closed) for name, part in value.items()}
         elif key in _LISTS and isinstance(value, Sequence):
-            value = [_inner(part, where) for part in value]
+            value = [_inner(part, where, closed and key != "allOf") for part in value]
         elif key in _SCHEMAS:
-            value = _inner(value, where)
+            value = _inner(value, where, closed)
         result[key] = value
+    if closed and "properties" in result and not result.keys() & {"allOf", "patternProperties"}:
+        result.setdefault("additionalProperties", False)
     return result
 
 
-def _inner(value: Any, where: str) -> Any:
-    return enforceable(value, where) if isinstance(value, Mapping) else value
+def _inner(value: Any, where: str, closed: bool) -> Any:
+    return enforceable(value, where, closed=closed) if isinstance(value, Mapping) else value
 
 
 def _hoisted(schema: Mapping[str, Any], prefix: str, definitions: dict[str, Any]) -> dict[str, Any]:
@@ -272,7 +275,9 @@ def render(
 ) -> tuple[dict[str, str], ...]:
     """Plain chat: roles system, user and assistant only, texts only, no role twice in a row.
 
-    Chat templates differ in what else they stand. `extra` is put behind the system message.
+    Chat templates differ in what else they stand. `extra` is put behind the system message and says how
+    to call tools; without it, earlier calls are left out, lest the model takes them for the way to answer,
+    and their results stand with the question.
 
     Raises:
         UnsupportedRequestError: a content part that is no text.
@@ -299,8 +304,10 @@ def render(
             for call in calls:
                 function = call.get("function") or {}
                 names[str(call.get("id"))] = function.get("name", "")
-                written.append(_written(function))
-            add("assistant", "\n".join(([text] if text else []) + written))
+                if extra:
+                    written.append(_written(function))
+            if text or written or not calls:
+                add("assistant", "\n".join(([text] if text else []) + written))
         else:
             add("user", text)
     if not rendered or rendered[0]["role"] != "system":

@@ -32,7 +32,8 @@ class LocalModel:
 
     `module` is where `file` lies; the module is never imported. `size_bytes` is the file's size and
     `context_window` its trained one, in tokens. `system` is the system message used where a
-    conversation has none; `temperature` and `top_p` are used where a call gives none.
+    conversation has none; `temperature` and `top_p` are used where a call gives none. `chooses_tools`
+    says whether the model itself can tell when to use which tool.
     """
 
     name: str
@@ -47,6 +48,7 @@ class LocalModel:
     system: str | None = None
     temperature: float | None = None
     top_p: float | None = None
+    chooses_tools: bool = True
 
     @property
     def requirement(self) -> str:
@@ -70,6 +72,7 @@ _KNOWN = (
         # The model card's own figures.
         temperature=0.2,
         top_p=0.9,
+        chooses_tools=False,
     ),
 )
 
