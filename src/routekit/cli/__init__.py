@@ -6,6 +6,7 @@ Nothing heavy is imported here: what a command needs is loaded when it is called
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -31,51 +32,62 @@ COMMANDS = {
 class Main(LazyGroup):
     """The outermost group: turns every way to end into an exit code and at most one line on stderr."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        inner: Callable[..., Any] = super().main
         if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **extra)
+            return inner(args, prog_name, complete_var, False, windows_expand_args, **extra)
         session: Session = extra.setdefault("obj", Session())
-        code = self._ended(session, *args, **extra)
+        code = _ended(session, lambda: inner(args, prog_name, complete_var, False, windows_expand_args, **extra))
         try:
             sys.stdout.flush()
         except OSError:  # the reader of the pipe went away
-            sys.stdout = None  # type: ignore[assignment]  # nothing is flushed at exit either
+            sys.stdout = None  # nothing is flushed at exit either
             code = code or FAILED
         sys.exit(code)
 
-    def _ended(self, session: Session, *args: Any, **extra: Any) -> int:
-        from routekit.cli.output import one_line, tolerant
-        from routekit.errors import InvalidInputError, RoutekitError
 
-        tolerant(sys.stdout, sys.stderr)
-        try:
-            code = super().main(*args, standalone_mode=False, **extra)
-        except click.UsageError as error:
-            if _is_help(error):
-                error.show()
-            else:
-                command = error.ctx.command_path if error.ctx else "routekit"
-                message = one_line(error.format_message()).rstrip(".")
-                click.echo(f"error: {message}. See `{command} --help`.", err=True)
-            return WRONG_USAGE
-        except click.ClickException as error:
-            click.echo(f"error: {one_line(error.format_message())}", err=True)
-            return error.exit_code
-        except (click.Abort, KeyboardInterrupt):
-            click.echo("interrupted", err=True)
-            return INTERRUPTED
-        except Exception as error:
-            if session.debug:
-                import traceback
+def _ended(session: Session, inner: Callable[[], Any]) -> int:
+    """Runs a command and reports how it ended; the exit code."""
+    from routekit.cli.output import one_line, tolerant
+    from routekit.errors import InvalidInputError, RoutekitError
 
-                traceback.print_exc()
-            if isinstance(error, RoutekitError):
-                click.echo(f"error: {one_line(error)}", err=True)
-                return WRONG_USAGE if isinstance(error, InvalidInputError) else FAILED
-            hint = "" if session.debug else "; --debug shows where"
-            click.echo(f"error: unexpected {type(error).__name__}: {one_line(error)}{hint}", err=True)
-            return FAILED
-        return code if isinstance(code, int) else DONE
+    tolerant(sys.stdout, sys.stderr)
+    try:
+        code = inner()
+    except click.UsageError as error:
+        if _is_help(error):
+            error.show()
+        else:
+            command = error.ctx.command_path if error.ctx else "routekit"
+            message = one_line(error.format_message()).rstrip(".")
+            click.echo(f"error: {message}. See `{command} --help`.", err=True)
+        return WRONG_USAGE
+    except click.ClickException as error:
+        click.echo(f"error: {one_line(error.format_message())}", err=True)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return INTERRUPTED
+    except Exception as error:
+        if session.debug:
+            import traceback
+
+            traceback.print_exc()
+        if isinstance(error, RoutekitError):
+            click.echo(f"error: {one_line(error)}", err=True)
+            return WRONG_USAGE if isinstance(error, InvalidInputError) else FAILED
+        hint = "" if session.debug else "; --debug shows where"
+        click.echo(f"error: unexpected {type(error).__name__}: {one_line(error)}{hint}", err=True)
+        return FAILED
+    return code if isinstance(code, int) else DONE
 
 
 def _is_help(error: click.UsageError) -> bool:

@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from routekit.router import Router
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Asked(TypedDict):
@@ -24,7 +24,7 @@ class Asked(TypedDict):
     scope: tuple[str, ...]
 
 
-_OPTIONS = (
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--strategy", metavar="NAME", help="The strategy that ranks; default: the configuration's."),
     click.option("--model", metavar="NAME", help="Only this deployment, model id or group."),
     click.option("--system", metavar="TEXT", help="A system message before the prompt."),
@@ -34,11 +34,12 @@ _OPTIONS = (
 )
 
 
-def request_options(command: Command) -> Command:
+def request_options(function: Function) -> Function:
     """The prompt and the options above."""
+    decorated: Any = function
     for option in reversed(_OPTIONS):
-        command = option(command)
-    return cast("Command", click.argument("prompt")(command))
+        decorated = option(decorated)
+    return cast("Function", click.argument("prompt")(decorated))
 
 
 def messages_of(prompt: str, system: str | None) -> list[dict[str, str]]:
@@ -61,7 +62,8 @@ def call_options(router: Router, asked: Asked) -> dict[str, Any]:
     from routekit.errors import InvalidInputError, PluginNotFoundError
     from routekit.types import Money
 
-    options: dict[str, Any] = {key: asked[key] for key in ("model", "deadline_s") if asked[key] is not None}  # type: ignore[literal-required]
+    given: dict[str, Any] = {"model": asked["model"], "deadline_s": asked["deadline_s"]}
+    options = {key: value for key, value in given.items() if value is not None}
     if asked["strategy"] is not None:
         try:
             options["strategy"] = router.resolve_strategy(asked["strategy"])

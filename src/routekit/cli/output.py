@@ -169,10 +169,10 @@ def _draw(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
         max(cell_len(line[place]) for line in ([c.title for c in columns], *rows)) for place in range(len(columns))
     ]
     least = [min(width, WRAPPED_WIDTH) if column.wrap else width for column, width in zip(columns, widths, strict=True)]
-    if sum(least) + 3 * len(columns) > console.width:
+    if sum(least) + 2 * len(columns) > console.width:
         _stack(columns, rows)
         return
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    drawn = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     for column, width in zip(columns, least, strict=True):
         drawn.add_column(column.title, justify=column.align, min_width=width, no_wrap=not column.wrap, overflow="fold")
     for row in rows:

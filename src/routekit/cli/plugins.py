@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from routekit.cli.lazy import Lazy, LazyGroup
 from routekit.cli.output import Column, json_option, one_line, print_json, table
 
+if TYPE_CHECKING:
+    from routekit.plugin.registry import Registered
+
 _COLUMNS = (
     Column("kind"),
     Column("name"),
     Column("distribution"),
-    Column("version"),
     Column("state"),
     Column("summary or failure", wrap=True),
 )
@@ -37,21 +39,23 @@ def plugins(ctx: click.Context, as_json: bool, strict: bool) -> None:
     if as_json:
         print_json(rows)
     else:
-        table(_COLUMNS, [[row[c.title] if c.title in row else row["text"] for c in _COLUMNS] for row in rows])
+        table(_COLUMNS, [_row(row) for row in rows])
     if strict and any(row["state"] != "ok" for row in rows):
         ctx.exit(1)
 
 
-def _described(found: Any) -> dict[str, str | None]:
-    failure = one_line(found.error) if found.error is not None else None
-    summary = one_line(found.plugin.summary) if found.plugin is not None else None
+def _described(found: Registered) -> dict[str, str | None]:
     return {
         "kind": found.kind,
         "name": found.name,
         "distribution": found.distribution,
         "version": found.version,
         "state": found.state,
-        "summary": summary,
-        "failure": failure,
-        "text": failure or summary or "",
+        "summary": found.plugin.summary if found.plugin is not None else None,
+        "failure": str(found.error) if found.error is not None else None,
     }
+
+
+def _row(row: dict[str, str | None]) -> list[str]:
+    said = one_line(row["failure"] or row["summary"] or "")
+    return [row["kind"] or "", row["name"] or "", f"{row['distribution']} {row['version']}", row["state"] or "", said]
