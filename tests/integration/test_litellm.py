@@ -194,6 +194,28 @@ async def test_two_event_loops_one_after_another(server, provider):
         assert await asyncio.to_thread(once, close) == "hellofrom openai"
 
 
+@pytest.mark.parametrize("model", ["anthropic/claude-haiku-4-5", "openai/gpt-5-mini"])
+async def test_streams_of_two_event_loops_at_once_do_not_disturb_each_other(server, provider, model):
+    text = {True: claude_events("a", "b"), False: [chunk({"content": "a"}), chunk({"content": "b"}, "stop"), "[DONE]"]}
+    events = text[model.startswith("anthropic")]
+    asked = call(deployment(server, model))
+
+    async def elsewhere() -> str:
+        got = "".join(c.text for c in await drained(provider.astream(asked)))
+        await provider.aclose()
+        return got
+
+    split = next(i for i, event in enumerate(events) if "'b'" in str(event))
+    server.reply([*events[:split], "wait", *events[split:]])
+    stream = provider.astream(asked)
+    assert (await anext(stream)).text == "a"
+    server.reply(events)
+    assert await asyncio.to_thread(asyncio.run, elsewhere()) == "ab"
+    server.released.set()
+    assert "".join(c.text for c in await drained(stream)) == "b"
+    await provider.aclose()
+
+
 async def test_closing_leaves_nothing_open_and_does_not_break_the_next_call(server, provider):
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")

@@ -321,6 +321,20 @@ class _ChunkReader:
         return bool(seen) and not any(getattr(chunk, "usage", None) for chunk in seen)
 
 
+class _ClientOfThisLoop:
+    """In place of litellm's one asynchronous client for the streams of many vendors (`module_level_aclient`).
+
+    That one follows whoever calls last: a stream begun in a second event loop closes the session that
+    a stream of the first is reading from. This one picks a client of the running loop at every use.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        from litellm.llms.custom_httpx.http_handler import get_async_httpx_client
+
+        client = get_async_httpx_client(llm_provider="routekit", params={"client_alias": "of this event loop"})
+        return getattr(client, name)
+
+
 class _StreamClock:
     """How long a stream may still take: as a whole, and until its first content."""
 
@@ -375,6 +389,7 @@ def _imported() -> Any:
             if (model := getattr(models, name, None)) is not None:
                 model.model_rebuild()
 
+    litellm.module_level_aclient = cast("Any", _ClientOfThisLoop())
     litellm.suppress_debug_info = True  # it prints where to get help whenever a call fails
     if first:
         # Only its own handlers go, and only if nobody had the chance to want them.

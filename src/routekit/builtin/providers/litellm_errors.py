@@ -53,21 +53,16 @@ TABLE = (
     Row("ContextWindowExceededError", ContextLengthExceededError),
     Row("ContentPolicyViolationError", ContentFilterError),
     Row("UnsupportedParamsError", InvalidRequestError, answered=False),
-    Row("JSONSchemaValidationError", InvalidResponseError, answered=False),
     Row("APIResponseValidationError", InvalidResponseError, answered=False),
     Row("BudgetExceededError", ProviderSetupError, answered=False),
     Row("ModelNotMappedError", ModelNotFoundError, answered=False),
     Row("LiteLLMUnknownProvider", ProviderSetupError, answered=False),
-    Row("PaymentRequiredError", AuthenticationError),
-    Row("PermissionDeniedError", AuthenticationError),
-    Row("NotFoundError", ModelNotFoundError),
     # Several meanings in one class: only the words tell them apart.
     Row("AuthenticationError", ProviderSetupError, words=_NO_KEY, answered=False),
     Row("BadRequestError", ProviderSetupError, words=r"LLM Provider NOT provided", answered=False),
     Row("BadRequestError", ContextLengthExceededError, words=_TOO_LONG),
     Row("BadRequestError", ContentFilterError, words=_FILTERED),
     Row("RateLimitError", AuthenticationError, words=r"insufficient_quota|exceeded your current quota"),
-    Row("RateLimitError", RateLimitError),
     Row("InternalServerError", InvalidResponseError, words=_NO_ANSWER, answered=False),
     Row("APIConnectionError", InvalidResponseError, words=r"Unable to get json response", answered=False),
     Row("InternalServerError", ProviderUnavailableError, words=_UNREACHED, answered=False),
@@ -96,7 +91,8 @@ _OTHER_4XX, _5XX, _BUG = (
 _PARSING = (KeyError, IndexError, TypeError, AttributeError)
 _SECRET = re.compile(
     r"(?i)(bearer\s+)[^\s\"',}]+"
-    r"|((?:api[-_ ]?key|access[-_]?token|secret|password|authorization|[?&]key)[\"']?\s*[:=]\s*[\"']?)[^\s\"',&}]+"
+    r"|((?:api[-_ ]?key|access[-_]?(?:key|token)|auth[-_]?token|secret|password|authorization|[?&]key)[\w-]*"
+    r"[\"']?\s*[:=]\s*[\"']?(?:(?:bearer|basic)\s+)?)[^\s\"',&}]+"
     r"|\bsk-[\w-]{6,}"
 )
 _PREFIX = re.compile(r"^(?:litellm\.)?\w*(?:Error|Timeout)(?: Error)?: ")
