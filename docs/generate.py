@@ -1,0 +1,142 @@
+"""Writes the pages of docs/reference from the code: ``python docs/generate.py``. A test says when they are stale."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel
+
+from routekit import config, errors
+from routekit.builtin.strategies import BUILTIN
+from routekit.cli import main as command_line
+from routekit.plugin.hookspecs import HOOKS, RoutekitSpecs
+from routekit.plugin.manager import discover
+
+HERE = Path(__file__).parent / "reference"
+NOTE = "<!-- Written by docs/generate.py from the code; do not edit. -->\n\n"
+
+
+def pages() -> dict[str, str]:
+    """File name to content."""
+    return {
+        "errors.md": NOTE + _errors(),
+        "strategies.md": NOTE + _strategies(),
+        "configuration.md": NOTE + _configuration(),
+        "plugins.md": NOTE + _plugins(),
+        "cli.md": NOTE + _cli(),
+    }
+
+
+def _errors() -> str:
+    lines = ["# Errors\n", "All can be imported from `routekit`. Attributes decide behaviour, never text.\n"]
+    tree = inspect.cleandoc(errors.__doc__ or "").split("\n\n")[1]
+    lines.append(f"```text\n{inspect.cleandoc(tree)}\n```\n")
+    for name, found in vars(errors).items():
+        if inspect.isclass(found) and issubclass(found, errors.RoutekitError):
+            lines.append(f"## {name}\n\n{inspect.cleandoc(found.__doc__ or '')}\n")
+    return "\n".join(lines)
+
+
+def _strategies() -> str:
+    lines = ["# Strategies\n"]
+    for strategy in BUILTIN:
+        lines.append(f"## {strategy.name}\n\n{inspect.cleandoc(strategy.__doc__ or '')}\n")
+        lines.append(_options(strategy.Options))
+    return "\n".join(lines)
+
+
+def _configuration() -> str:
+    lines = ["# Configuration\n", inspect.cleandoc(config.Config.find.__doc__ or "") + "\n"]
+    lines.append(
+        "Environment: `ROUTEKIT_CONFIG` (the file), `ROUTEKIT_HOME` (state), `ROUTEKIT_PLUGINS` (a comma-separated"
+    )
+    lines.append("list of the only distributions or entry points to load; empty loads none).\n")
+    for title, model in (
+        ("[router]", config.RouterTable),
+        ("[[deployments]]", config.DeploymentTable),
+        ("deployments.price", config.PriceTable),
+        ("deployments.limits", config.LimitsTable),
+        ("[groups.NAME]", config.GroupTable),
+        ("[[steps]]", config.StepTable),
+        ("steps.when", config.WhenTable),
+        ("[[budgets]]", config.BudgetTable),
+        ("[cache]", config.CacheTable),
+    ):
+        lines.append(f"## {title}\n\n{inspect.cleandoc(model.__doc__ or '')}\n")
+        lines.append(_options(model))
+    lines.append("## [[compressors]], [[guards]], [[observers]], [strategies.NAME]\n")
+    lines.append("`use` names the plugin; the other keys are its options, see [plugins](plugins.md).\n")
+    return "\n".join(lines)
+
+
+def _plugins() -> str:
+    lines = ["# Plugins and hooks\n", "## Hooks\n", inspect.cleandoc(RoutekitSpecs.__doc__ or "") + "\n"]
+    for kind, hook in HOOKS.items():
+        lines.append(f"### {hook}\n\n{inspect.cleandoc(getattr(RoutekitSpecs, hook).__doc__ or '')}\n")
+        del kind
+    lines.append("## In the box\n")
+    for found in discover({"ROUTEKIT_PLUGINS": ""}):
+        if found.kind != "strategy":
+            lines.append(f"### {found.kind} {found.name}\n\n{found.plugin.summary}\n")
+            lines.append(_options(found.plugin.options))
+    return "\n".join(lines)
+
+
+def _cli() -> str:
+    lines = ["# Command line\n"]
+    for path, command in _commands(command_line, ("routekit",)):
+        context = click.Context(command, info_name=" ".join(path), terminal_width=88, max_content_width=88)
+        lines.append(f"## {' '.join(path)}\n\n```text\n{command.get_help(context)}\n```\n")
+    return "\n".join(lines)
+
+
+def _commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command, info_name=path[-1])
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            if inner is not None:
+                yield from _commands(inner, (*path, name))
+
+
+def _options(model: type[BaseModel]) -> str:
+    if not model.model_fields:
+        return "It has no options.\n"
+    lines = ["| key | type | default | |", "|---|---|---|---|"]
+    for name, field in model.model_fields.items():
+        if field.exclude:
+            continue
+        lines.append(
+            f"| `{field.alias or name}` | {_type(field.annotation)} | {_default(field)} | {_cell(field.description)} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _type(annotation: Any) -> str:
+    if inspect.isclass(annotation) and not getattr(annotation, "__args__", None):
+        return annotation.__name__
+    plain = re.sub(r"Annotated\[Any, .*?\)\]", "strategy", str(annotation))
+    return _cell(plain.replace("typing.", "").replace("routekit.config.", "").replace("NoneType", "None"))
+
+
+def _default(field: Any) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    return "" if value is None or isinstance(value, BaseModel) else f"`{_cell(repr(value))}`"
+
+
+def _cell(text: str | None) -> str:
+    return " ".join((text or "").split()).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    for name, text in pages().items():
+        HERE.mkdir(exist_ok=True)
+        (HERE / name).write_text(text, encoding="utf-8")
