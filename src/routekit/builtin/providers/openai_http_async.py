@@ -79,7 +79,7 @@ class AsyncClient:
             failure = self.failure(error, deployment)
         finally:
             if response is not None:
-                response.close()
+                _leave(response)
         raise failure  # outside of the handler: no chained exception, whose parts hold the request's headers
 
     async def send(
@@ -178,6 +178,15 @@ class AsyncClient:
             _drive(session.client)
             for transport in transports:
                 _end(transport)
+
+
+def _leave(response: aiohttp.ClientResponse) -> None:
+    """Ends a response. An incomplete one's connection goes at once, without TLS' goodbye: the peer may hang."""
+    connection = response.connection
+    with contextlib.suppress(RuntimeError):  # the loop is closed: the session's end takes care
+        if connection is not None and connection.transport is not None:
+            connection.transport.abort()
+        response.close()
 
 
 async def _closing(client: aiohttp.ClientSession) -> AsyncGenerator[None]:
@@ -327,7 +336,7 @@ class AsyncStream:
         self._over = True
         response = self._response
         if response is not None:
-            response.close()
+            _leave(response)
 
     async def aclose(self) -> None:
         self.close()
@@ -335,5 +344,4 @@ class AsyncStream:
     def __del__(self) -> None:
         response = self._response
         if response is not None and not response.closed:
-            with contextlib.suppress(RuntimeError):
-                response.close()
+            _leave(response)

@@ -46,7 +46,7 @@ class EventDecoder:
         """The events that these bytes complete. `overflow` is set at an event that is larger than the limit."""
         lines = (self._rest + received if self._rest else received).split(b"\n")
         self._rest = lines.pop()
-        events = []
+        events: list[tuple[bytes, bytes]] = []
         data = self._data
         for line in lines:
             if line[-1:] == b"\r":
