@@ -121,7 +121,7 @@ def _options(model: type[BaseModel]) -> str:
 def _type(annotation: Any) -> str:
     if inspect.isclass(annotation) and not getattr(annotation, "__args__", None):
         return annotation.__name__
-    plain = re.sub(r"Annotated\[Any, .*?\)\]", "strategy", str(annotation))
+    plain = re.sub(r"Annotated\[Any, .*?\)\]", "strategy", str(annotation).replace("typing.", ""))
     return _cell(plain.replace("typing.", "").replace("routekit.config.", "").replace("NoneType", "None"))
 
 
