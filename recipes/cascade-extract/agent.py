@@ -2,16 +2,21 @@
 
 from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel, Field, ValidationError
+
 from routekit.builtin.strategies import Cascade
 from routekit.langchain import RoutedChatModel
 from routekit.recipes.receipts import Receipts
 
 PROMPT = ChatPromptTemplate.from_messages(
     [
-        ("system", "Extract the order from the e-mail as JSON: item, quantity, customer and city."),
-        ("user", "Please send 9 chairs to Bill Hope in Bath."),
+        ("system", "Copy the order out of the e-mail as JSON, word for word."),
+        ("user", "E-mail: Please send 9 chairs to Bill Hope in Bath."),
         ("ai", '{{"item": "chairs", "quantity": 9, "customer": "Bill Hope", "city": "Bath"}}'),
-        ("user", "{email}"),
+        ("user", "E-mail: hi!! 30 x blue ink. For Ana Ruiz, Lima - thanks"),
+        ("ai", '{{"item": "blue ink", "quantity": 30, "customer": "Ana Ruiz", "city": "Lima"}}'),
+        ("user", "E-mail: order: 1 sofa, Karl Voss (Bonn office)"),
+        ("ai", '{{"item": "sofa", "quantity": 1, "customer": "Karl Voss", "city": "Bonn"}}'),
+        ("user", "E-mail: {email}"),
     ]
 )
 

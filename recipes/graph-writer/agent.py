@@ -3,6 +3,7 @@
 from typing import TypedDict
 
 from langgraph.graph import END, START, StateGraph
+
 from routekit.langchain import RoutedChatModel
 from routekit.recipes.receipts import Receipts
 

@@ -3,6 +3,7 @@
 import socket
 
 from rich.table import Table
+
 from routekit import Money
 
 PROMPTS = [

@@ -6,6 +6,7 @@ from typing import Literal
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from pydantic import BaseModel, Field
+
 from routekit.langchain import RoutedChatModel
 from routekit.recipes.receipts import Receipts
 
@@ -17,8 +18,16 @@ TICKETS = [
 
 CLASSIFY = ChatPromptTemplate.from_messages(
     [
-        ("system", "Classify the support ticket."),
-        ("user", "{ticket}"),
+        ("system", "Sort the support ticket into billing, account, shipping, export or other."),
+        ("user", "Ticket: How do I save the table as a CSV file?"),
+        ("ai", '{{"category": "export", "urgent": false}}'),
+        ("user", "Ticket: My package is lost!"),
+        ("ai", '{{"category": "shipping", "urgent": true}}'),
+        ("user", "Ticket: I was charged for an order I never made."),
+        ("ai", '{{"category": "billing", "urgent": true}}'),
+        ("user", "Ticket: I cannot log in, my account is locked."),
+        ("ai", '{{"category": "account", "urgent": true}}'),
+        ("user", "Ticket: {ticket}"),
     ]
 )
 ANSWER = ChatPromptTemplate.from_messages(
@@ -75,7 +84,7 @@ def letters(texts):
 
 def build(model, documents, classify="cheapest", answer="best"):
     """ticket -> {ticket, triage, document, reply}."""
-    triage = CLASSIFY | model.with_strategy(classify).with_structured_output(Triage)
+    triage = CLASSIFY | model.with_strategy(classify).with_structured_output(Triage, temperature=0)
     reply = ANSWER | model.with_strategy(answer)
     return (
         RunnablePassthrough.assign(triage=triage)
@@ -94,7 +103,7 @@ def run(context):
     for ticket in tickets:
         run_id = uuid.uuid4().hex[:8]
         # The run's scope goes with every call of the chain; the budget "run:*" counts them together.
-        model = RoutedChatModel(router=context.router, scopes={"run": run_id}, temperature=0, max_tokens=96)
+        model = RoutedChatModel(router=context.router, scopes={"run": run_id}, max_tokens=96)
         chain = build(model, documents, classify=context.strategy or "cheapest", answer=context.strategy or "best")
         receipts = Receipts()
         done = chain.invoke({"ticket": ticket}, config={"callbacks": [receipts]})

@@ -9,6 +9,7 @@ from langchain.agents import create_agent
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import tool
 from langgraph.errors import GraphRecursionError
+
 from routekit.langchain import RoutedChatModel, RoutingMiddleware
 from routekit.recipes.receipts import Receipts
 
@@ -105,6 +106,9 @@ def run(context):
             console.print(f"  stopped after {MAX_STEPS} steps without an answer", markup=False)
         else:
             console.print(f"  answer: {answer}", markup=False)
+        heeded = finished and any(message.text.split()[0] in answer for message in used if message.text)
+        if used and finished and not heeded:
+            console.print("  the answer does not have what the tool returned", markup=False)
         if not used:
             console.print("  no tool was used: the answer is the model's own word", markup=False)
         rows.append(
@@ -112,15 +116,16 @@ def run(context):
                 "question": asked,
                 "finished": finished,
                 "answer": answer,
+                "heeded": heeded,
                 "tools": [{"name": m.name, "result": m.text} for m in used],
                 "steps": receipts.calls,
                 "cost_usd": str(receipts.cost_usd),
             }
         )
-    if context.is_local and not all(row["finished"] and row["tools"] for row in rows):
+    if context.is_local and not all(row["heeded"] for row in rows):
         console.print(
-            "\nThe local model is small and often calls no tool, or the wrong one. For an agent to rely on, set an "
-            "API key, or name a model that was trained to call tools in a routekit.toml.",
+            "\nThe local model is small: it often calls no tool, the wrong one, or ignores the result. For an agent to "
+            "rely on, set an API key, or name a model that was trained to call tools in a routekit.toml.",
             markup=False,
         )
     return {"questions": rows}

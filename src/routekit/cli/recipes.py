@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from routekit.cli.output import Column, json_option, note, print_json, table, working
+from routekit.cli.output import Column, json_option, note, on_terminal, print_json, table, working
 from routekit.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
     from routekit.plugin.registry import Registry
+
+WIDTH = 160
+"""Characters of a line where nobody says how wide it may be: in a file, or a pipe."""
 
 
 @click.group()
@@ -94,13 +97,14 @@ def run(
     from routekit.recipes.runner import run as run_recipe
 
     recipe = find(name, _registry())
+    out = sys.stderr if as_json else sys.stdout
     outcome = run_recipe(
         recipe,
         config=session.config,
         local=local,
         strategy=strategy,
         args=args,
-        console=Console(stderr=as_json, emoji=False, highlight=False),
+        console=Console(stderr=as_json, width=None if on_terminal(out) else WIDTH, emoji=False, highlight=False),
         fetch=None if no_pull else _fetch,
     )
     if as_json:
