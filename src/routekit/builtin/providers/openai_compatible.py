@@ -32,6 +32,7 @@ class OpenAICompatible(Provider):
     def __init__(self, options: OpenAICompatibleOptions, context: PluginContext) -> None:
         self.options = options
         self._env = context.env
+        self._output_limit = options.output_limit_name
         self._lock = threading.Lock()
         self._endpoint: Endpoint | None = None
         self._sync: SyncClient | None = None
@@ -39,25 +40,25 @@ class OpenAICompatible(Provider):
 
     def complete(self, call: ProviderCall) -> Answer:
         client = self._sync or self._sync_client()
-        body = wire.chat_body(call, self.options.extra_body, stream=False)
+        body = self._body(call, stream=False)
         headers, payload = client.post(body, call.deployment.name, call.timeout_s)
         return wire.read_answer(payload, call, headers, client.endpoint.redact)
 
     async def acomplete(self, call: ProviderCall) -> Answer:
         client = self._async or self._async_client()
-        body = wire.chat_body(call, self.options.extra_body, stream=False)
+        body = self._body(call, stream=False)
         headers, payload = await client.post(body, call.deployment.name, call.timeout_s)
         return wire.read_answer(payload, call, headers, client.endpoint.redact)
 
     def stream(self, call: ProviderCall) -> SyncStream:
         from routekit.builtin.providers.openai_http_sync import SyncStream
 
-        return SyncStream(self._sync or self._sync_client(), call, self._stream_body(call))
+        return SyncStream(self._sync or self._sync_client(), call, self._body(call, stream=True))
 
     def astream(self, call: ProviderCall) -> AsyncStream:
         from routekit.builtin.providers.openai_http_async import AsyncStream
 
-        return AsyncStream(self._async or self._async_client(), call, self._stream_body(call))
+        return AsyncStream(self._async or self._async_client(), call, self._body(call, stream=True))
 
     def embed(self, deployment: Deployment, texts: Sequence[str], *, timeout_s: float | None = None) -> Embeddings:
         client = self._sync or self._sync_client()
@@ -93,8 +94,15 @@ class OpenAICompatible(Provider):
     def __repr__(self) -> str:
         return f"OpenAICompatible({self.options.base_url!r})"
 
-    def _stream_body(self, call: ProviderCall) -> bytes:
-        return wire.chat_body(call, self.options.extra_body, stream=True, stream_usage=self.options.stream_usage)
+    def _body(self, call: ProviderCall, *, stream: bool) -> bytes:
+        options = self.options
+        return wire.chat_body(
+            call,
+            options.extra_body,
+            stream=stream,
+            stream_usage=options.stream_usage,
+            output_limit=self._output_limit,
+        )
 
     def _sync_client(self) -> SyncClient:
         from routekit.builtin.providers.openai_http_sync import SyncClient

@@ -7,7 +7,7 @@ import re
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import ConfigDict, Field, field_validator
@@ -46,6 +46,11 @@ class OpenAICompatibleOptions(Options):
         gt=0,
         description="The longest silence in a stream, and the longest wait for an answer where a call has no limit.",
     )
+    output_limit_param: Literal["max_tokens", "max_completion_tokens"] | None = Field(
+        default=None,
+        description="What the limit on output tokens is sent as, under either name it was given. None: "
+        "max_completion_tokens at api.openai.com, whose newer models refuse max_tokens; elsewhere as it was given.",
+    )
     max_response_bytes: int = Field(
         default=32 * 2**20, gt=0, description="The largest body, or event of a stream, after decompression."
     )
@@ -53,6 +58,12 @@ class OpenAICompatibleOptions(Options):
         default=True, description="Ask for token counts at the end of streams; false for endpoints that refuse it."
     )
     max_connections: int = Field(default=256, gt=0, description="Connections at once, per event loop and for threads.")
+
+    @property
+    def output_limit_name(self) -> str | None:
+        """The parameter that limits output tokens here; None: as the caller named it."""
+        at_openai = urlsplit(self.base_url).hostname == "api.openai.com"
+        return self.output_limit_param or ("max_completion_tokens" if at_openai else None)
 
     @field_validator("base_url")
     @classmethod

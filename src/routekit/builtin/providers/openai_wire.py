@@ -33,8 +33,17 @@ def _plain(value: Any) -> Any:
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_plain).encode
 
 
-def chat_body(call: ProviderCall, extra: Mapping[str, Any], *, stream: bool, stream_usage: bool = False) -> bytes:
+def chat_body(
+    call: ProviderCall,
+    extra: Mapping[str, Any],
+    *,
+    stream: bool,
+    stream_usage: bool = False,
+    output_limit: str | None = None,
+) -> bytes:
     """The request body. `extra` gives defaults, which the call's own parameters replace; None drops a parameter.
+
+    `output_limit` names the parameter that a limit on output tokens is sent as, whichever way it was given.
 
     Raises:
         InvalidRequestError: something in the request cannot be written as JSON.
@@ -44,6 +53,11 @@ def chat_body(call: ProviderCall, extra: Mapping[str, Any], *, stream: bool, str
         body["tools"] = call.tools
     body.update({key: value for key, value in call.params.items() if value is not None})
     body.pop("stream", None)
+    if output_limit is not None:
+        for name in ("max_tokens", "max_completion_tokens"):
+            if name != output_limit and name in body:
+                limit = body.pop(name)
+                body.setdefault(output_limit, limit)
     if stream:
         body["stream"] = True
         if stream_usage:
