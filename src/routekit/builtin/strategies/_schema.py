@@ -4,7 +4,7 @@ Checked keywords: `type`, `enum`, `const`, `properties`, `required`, `additional
 `minItems`, `maxItems`, `minLength`, `maxLength`, `pattern`, `minimum`, `maximum`, `exclusiveMinimum`,
 `exclusiveMaximum`, `anyOf`, `oneOf`, `allOf`, and ``$ref`` to a place in the same schema. Every other
 keyword, a reference that leads nowhere or out of the schema, and a pattern that Python cannot read
-are passed over: what is refused is wrong for certain, what is accepted may still break a keyword
+or that could run away are passed over: what is refused is wrong for certain, what is accepted may still break a keyword
 that is not listed.
 
 Problems name places and expectations, never the value found there.
@@ -16,6 +16,8 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
+
+from routekit.builtin.strategies._patterns import runs_away
 
 MAX_PATTERN_TEXT = 10_000
 """Characters; a longer string is not held against `pattern`, whose time may grow faster than the text."""
@@ -87,7 +89,8 @@ def _check_text(value: str, schema: Mapping[str, Any], at: str) -> str | None:
     if (most := schema.get("maxLength")) is not None and len(value) > most:
         return f"{at} is longer than {most} characters"
     pattern = schema.get("pattern")
-    if isinstance(pattern, str) and len(value) <= MAX_PATTERN_TEXT:
+    # A tool's schema may be a stranger's, and the text is a model's: neither may stop the program.
+    if isinstance(pattern, str) and len(value) <= MAX_PATTERN_TEXT and not runs_away(pattern):
         try:
             found = re.search(pattern, value)
         except (re.error, OverflowError):  # written for another dialect
