@@ -93,7 +93,7 @@ def test_a_broken_plugin_takes_nobody_down(tmp_path: Path, wheels: dict[str, Pat
     rows = environment.plugins()
     [failed] = [row for row in rows if row["state"] == "failed"]
     assert failed["distribution"] == "routekit-broken"
-    assert "it never worked" in failed["error"]
+    assert "it never worked" in failed["failure"]
     assert environment.run("-c", ASK % ALWAYS).startswith("dear | ")
     told = environment.run("-c", "from routekit import Router; Router().resolve_strategy('broken')", code=1)
     assert "PluginLoadError" in told
