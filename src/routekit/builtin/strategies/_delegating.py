@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import AfterValidator
@@ -38,6 +39,10 @@ def _checked_spec(value: Any) -> Any:
 
 StrategyOption = Annotated[Any, AfterValidator(_checked_spec)]
 """An option that is a strategy: a name, an instance, or a table with `use` and its options."""
+
+
+_being_bound: ContextVar[tuple[str, ...]] = ContextVar("being_bound", default=())
+"""The strategies whose children are being resolved, outermost first."""
 
 
 class Choice(NamedTuple):
@@ -80,8 +85,20 @@ class Delegating(Strategy):
     def bound(self, resolve: Resolve) -> Self:
         if self._bound:
             return self
-        clone = copy.copy(self)
-        clone._children = {slot: self._resolved(slot, spec, resolve) for slot, spec in self._children.items()}
+        # What is bound inside itself is the same strategy with the same options: its names lead back to it.
+        this, outer = repr(self), _being_bound.get()
+        if this in outer:
+            raise ConfigError(
+                f"the strategy {self.name!r} delegates to itself in a circle",
+                key=self.name,
+                fix="Break the circle: one of the strategies in it has to name one outside.",
+            )
+        token = _being_bound.set((*outer, this))
+        try:
+            clone = copy.copy(self)
+            clone._children = {slot: _resolved(spec, resolve) for slot, spec in self._children.items()}
+        finally:
+            _being_bound.reset(token)
         clone._bound = True
         clone._inherit()
         return clone
@@ -137,23 +154,17 @@ class Delegating(Strategy):
             fix="Hand it to a Router, which looks names up, or give an instance instead of a name.",
         )
 
-    def _resolved(self, slot: str, spec: Any, resolve: Resolve) -> Strategy:
-        try:
-            strategy = spec if isinstance(spec, Strategy) else resolve(spec)
-            return strategy.bound(resolve)
-        except RecursionError:
-            raise ConfigError(
-                "the strategy delegates to itself in a circle",
-                key=f"{self.name}.{slot}",
-                fix="Break the circle: one of the strategies in it has to rank by itself.",
-            ) from None
-
     def _inherit(self) -> None:
         children = [child for child in self._children.values() if isinstance(child, Strategy)]
         self.uses_latency = any(child.uses_latency for child in children)
         self.uses_load = any(child.uses_load for child in children)
         self.reviews = any(child.reviews for child in children)
         self.wants_logprobs = any(getattr(child, "wants_logprobs", False) for child in children)
+
+
+def _resolved(spec: Any, resolve: Resolve) -> Strategy:
+    strategy = spec if isinstance(spec, Strategy) else resolve(spec)
+    return strategy.bound(resolve)
 
 
 def _narrowed(candidates: Sequence[Candidate], choice: Choice) -> tuple[Sequence[Candidate], tuple[Rejection, ...]]:

@@ -155,9 +155,18 @@ def test_a_bad_rule_is_refused_when_it_is_made(rule, message):
         Rules(rules=[rule])
 
 
-def test_a_circle_is_refused():
-    def circular(spec):
-        return Rules(default="again")
+@pytest.mark.parametrize("binds", [True, False], ids=["resolver binds", "resolver does not bind"])
+def test_a_circle_is_refused(binds):
+    tables = {"a": {"default": "b"}, "b": {"default": "a"}}
 
-    with pytest.raises(ConfigError, match="in a circle"):
-        Rules(default="again").bound(circular)
+    def circular(name):
+        rules = Rules(**tables[name])
+        return rules.bound(circular) if binds else rules
+
+    with pytest.raises(ConfigError, match="delegates to itself in a circle"):
+        circular("a").bound(circular)
+
+
+def test_one_strategy_in_several_places_is_no_circle():
+    twice = Rules(rules=[{"when": {"tools": True}, "use": Rules(default="best")}], default=Rules(default="best"))
+    assert rank(twice.bound(resolve), ask()).path == ("rules", "rules", "best")

@@ -168,7 +168,7 @@ schemas = st.recursive(
 
 
 @given(value=values, schema=schemas)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_it_agrees_with_a_complete_validator(value, schema):
     jsonschema = pytest.importorskip("jsonschema")
     assert (problem(value, schema) is None) is jsonschema.Draft202012Validator(schema).is_valid(value)
