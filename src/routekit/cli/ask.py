@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import click
 
 from routekit.cli.asking import Asked, call_options, messages_of, request_options
-from routekit.cli.output import answer_text, json_option, note, print_json, seconds, usd, working
+from routekit.cli.output import answer_text, json_option, note, print_json, say, seconds, usd, working
 from routekit.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def ask(session: Session, prompt: str, stream: bool, as_json: bool, **asked: Unp
         print_json({**result.to_dict(), "text": result.text, "decision": result.decision.to_dict()})
         return
     if not stream:
-        click.echo(answer_text(result.text or str(result.message.get("refusal") or "")))
+        say(answer_text(result.text or str(result.message.get("refusal") or "")))
     note(told(result))
 
 
@@ -54,10 +54,10 @@ def _streamed(
                 if chunk.text and not quiet:
                     answered()
                     started = True
-                    click.echo(answer_text(chunk.text), nl=False)
+                    say(answer_text(chunk.text), end="")
     finally:
         if started:
-            click.echo()
+            say()
     result = stream.result
     assert result is not None  # a stream that was read to its end has one
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
@@ -45,8 +46,7 @@ def request_options(function: Function) -> Function:
 def messages_of(prompt: str, system: str | None) -> list[dict[str, str]]:
     """The conversation; the prompt "-" reads stdin."""
     if prompt == "-":
-        stdin = click.get_binary_stream("stdin")
-        prompt = stdin.read().decode("utf-8", errors="replace").removeprefix("\ufeff")
+        prompt = sys.stdin.buffer.read().decode("utf-8", errors="replace").removeprefix("\ufeff")
     if not prompt.strip():
         raise click.UsageError("the prompt is empty; give a text, or - and the text on stdin")
     messages = [{"role": "user", "content": prompt}]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from routekit.cli.asking import Asked, call_options, messages_of, request_options
-from routekit.cli.output import Column, json_option, print_json, seconds, table, usd
+from routekit.cli.output import Column, json_option, print_json, say, seconds, table, usd
 from routekit.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -72,11 +72,11 @@ def _show(decision: RouteDecision) -> None:
         )
     table(_RANKED, rows)
     path = " > ".join(decision.path) if len(decision.path) > 1 else decision.strategy
-    click.echo(f"\n{path}: {decision.reason}")
+    say(f"\n{path}: {decision.reason}")
     for remark in decision.notes:
-        click.echo(f"note: {remark}")
+        say(f"note: {remark}")
     if decision.rejections:
-        click.echo()
+        say()
         _show_rejections(decision.rejections)
 
 

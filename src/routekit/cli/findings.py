@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import click
-
 from routekit.cli.checks import Finding, worst
-from routekit.cli.output import one_line, print_json
+from routekit.cli.output import one_line, print_json, say
 
 
 def show(findings: Sequence[Finding], *, as_json: bool) -> int:
@@ -25,11 +23,11 @@ def show(findings: Sequence[Finding], *, as_json: bool) -> int:
         )
         return 1 if errors else 0
     for finding in findings:
-        click.echo(f"{finding.level:<8} {finding.subject}: {one_line(finding.problem)}")
+        say(f"{finding.level:<8} {finding.subject}: {one_line(finding.problem)}")
         if finding.fix:
-            click.echo(f"{'':<8} -> {one_line(finding.fix)}")
-    click.echo()
-    click.echo(f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}")
+            say(f"{'':<8} -> {one_line(finding.fix)}")
+    say()
+    say(f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}")
     return 1 if errors else 0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from routekit.cli import surroundings
-from routekit.cli.output import note, working
+from routekit.cli.output import note, say, working
 from routekit.cli.session import Session, pass_session
 
 
@@ -36,7 +36,7 @@ def init(session: Session, target: str | None, force: bool) -> None:
     text = written(found)
     config = Config.from_dict(tomllib.loads(text), file=str(path))
     write_atomically(path, text, replace=force)
-    click.echo(str(path))
+    say(str(path))
     keys = list(dict.fromkeys(table["api_key_env"] for table in found.hosted))
     servers = [f"{server.name} ({len(models)} models)" for server, models in found.servers]
     seen = ", ".join([*keys, *servers, *(["the local model"] if found.runtime and found.weights else [])])

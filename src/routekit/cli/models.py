@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from routekit.cli.output import Column, harmless, json_option, note, print_json, table, working
+from routekit.cli.output import Column, harmless, json_option, note, print_json, say, table, working
 from routekit.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def pull(session: Session, name: str) -> None:
         note(f"fetching {model.title} ({model.size_bytes / 1e6:.0f} MB, {model.licence})")
         with working("installing"):
             path = fetch(name, progress=lambda line: click.echo(f"  {harmless(line)}", err=True))
-    click.echo(str(path))
+    say(str(path))
 
 
 def _show(session: Session, as_json: bool) -> None:

@@ -32,14 +32,19 @@ class Column(NamedTuple):
     wrap: bool = False
 
 
+def say(text: str = "", *, end: str = "\n") -> None:
+    """Text on stdout, in its own encoding and as it is; click's echo would recode it and remove control characters."""
+    sys.stdout.write(f"{text}{end}")
+    sys.stdout.flush()
+
+
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     """Prints a table: drawn with rich on a terminal, as aligned plain text elsewhere."""
     cells = [[harmless(cell).replace("\n", " ") for cell in row] for row in rows]
     if on_terminal(sys.stdout):
         _draw(columns, cells)
     else:
-        for line in aligned(columns, cells):
-            click.echo(line)
+        say("\n".join(aligned(columns, cells)))
 
 
 def aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -61,7 +66,7 @@ def aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterato
 def print_json(value: Any) -> None:
     """Prints a value as JSON; in ASCII where stdout can show nothing else."""
     encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
-    click.echo(json.dumps(value, indent=2, default=str, ensure_ascii=not encoding.startswith("utf")))
+    say(json.dumps(value, indent=2, default=str, ensure_ascii=not encoding.startswith("utf")))
 
 
 def answer_text(text: str) -> str:
@@ -183,6 +188,6 @@ def _draw(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
 def _stack(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     """For terminals too narrow for the table: a paragraph per row."""
     for row in rows:
-        click.echo(row[0])
+        say(row[0])
         for column, cell in zip(columns[1:], row[1:], strict=True):
-            click.echo(f"  {column.title}: {cell}")
+            say(f"  {column.title}: {cell}")
