@@ -1,0 +1,32 @@
+"""The built-in guard keeps the contract that third parties' guards keep."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from routekit.builtin.guards.pattern import PatternGuard
+from routekit.plugin import Guard
+from routekit.testing.contracts import GuardContract
+
+EMAIL: dict[str, Any] = {"preset": "email"}
+
+
+class TestPattern(GuardContract):
+    @pytest.fixture(
+        params=[
+            [EMAIL],
+            [{**EMAIL, "action": "block"}],
+            [{**EMAIL, "action": "require-local"}],
+            [{**EMAIL, "where": "response"}],
+            [EMAIL, {"name": "doe", "regex": "doe", "action": "require-local", "where": "request"}],
+        ],
+        ids=["redact", "block", "require-local", "response", "two rules"],
+    )
+    def guard(self, request: pytest.FixtureRequest) -> Guard:
+        return PatternGuard(rules=request.param)
+
+    @pytest.fixture
+    def forbidden(self) -> str:
+        return "write to jane.doe@example.com"
