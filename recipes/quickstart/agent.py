@@ -62,11 +62,14 @@ def run(context):
     router, console = context.router, context.console
     prompts = PROMPTS[:3] if context.args["short"] else PROMPTS
     strategies = [context.strategy] if context.strategy else STRATEGIES
-    table = Table("prompt", "strategy", "answered by", "why", "first token", "cost", "saved", "fell back from")
+    wide = console.width >= 140
+    columns = ["prompt", "strategy", "answered by", "first token", "cost", "saved", "fell back from"]
+    table = Table(*columns, *(["why"] if wide else []))
     rows = []
     for strategy in strategies:
         for prompt in prompts:
             result = ask(router, prompt, strategy, context.args["max-tokens"])
+            first = result.decision.chosen.name  # the reason is about the first choice, who may have failed
             failed = [a for a in result.attempts if a.outcome == "error"]
             saved = dearest(router, result.usage).less(result.cost)
             rows.append(
@@ -74,6 +77,7 @@ def run(context):
                     "prompt": prompt,
                     "strategy": strategy,
                     "deployment": result.deployment.name,
+                    "first_choice": first,
                     "reason": result.decision.reason,
                     "ttft_s": result.ttft_s,
                     "cost_usd": str(result.cost.usd),
@@ -85,25 +89,31 @@ def run(context):
                     "saved": saved,
                 }
             )
-            table.add_row(
+            cells = [
                 prompt,
                 strategy,
                 result.deployment.name,
-                result.decision.reason,
                 "-" if result.ttft_s is None else f"{result.ttft_s:.2f} s",
                 str(result.cost),
                 str(saved),
-                ", ".join(f"{a.deployment.name} ({type(a.error).__name__})" for a in failed) or "-",
-            )
+                ", ".join(f"{a.deployment.name}: {a.error.status or 'refused'}" for a in failed) or "-",
+            ]
+            if wide:
+                cells.append(f"{first}: {result.decision.reason}")
+            table.add_row(*cells)
         table.add_section()
     console.print(table)
+    if not wide:
+        for strategy in strategies:
+            row = next(row for row in rows if row["strategy"] == strategy)
+            console.print(f"why, under {strategy}: {row['first_choice']} has {row['reason']}", markup=False)
 
     cost, saved = Money(sum(r["cost"].nanos for r in rows)), Money(sum(r["saved"].nanos for r in rows))
     fallbacks = [r for r in rows if r["fell_back_from"]]
     console.print(f"{len(rows)} answers for {cost}; {saved} saved against the dearest deployment.")
     console.print(f"{len(fallbacks)} of them had to fall back, and all were answered.")
     for row in router.health():
-        if row.deployment == DOWN:
+        if row.deployment == DOWN and row.reason:
             console.print(f"{DOWN} is now {row.state}: {row.reason}", markup=False)
 
     decision = router.explain(prompts[0], strategy=strategies[0])

@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from routekit.errors import RecipeError
+from routekit.errors import InvalidInputError
 from routekit.recipes.loader import Recipe
 
 
@@ -15,7 +15,7 @@ def parsed(recipe: Recipe, args: Sequence[str]) -> Mapping[str, Any]:
     """Option name to value, every declared one.
 
     Raises:
-        RecipeError: an unknown option, or a value of the wrong type; names the known ones.
+        InvalidInputError: an unknown option, or a value of the wrong type; names the known ones.
     """
     parser = _Parser(recipe)
     for name, argument in recipe.args.items():
@@ -41,4 +41,4 @@ class _Parser(argparse.ArgumentParser):
         self._recipe = recipe
 
     def error(self, message: str) -> NoReturn:
-        raise RecipeError(f"recipe {self._recipe.name!r}: {message}")
+        raise InvalidInputError(f"recipe {self._recipe.name!r}: {message}")

@@ -70,6 +70,7 @@ def run(
 
     Raises:
         RecipeError: it is broken, or this machine does not meet what it requires.
+        InvalidInputError: `args` has an option that it does not have, or a bad value.
         ConfigError, PluginError: the configuration is.
         RoutingError, ProviderError: as its agent let them through.
     """

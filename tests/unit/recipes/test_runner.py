@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from routekit.errors import ConfigError, PluginNotFoundError, RecipeError
+from routekit.errors import ConfigError, InvalidInputError, PluginNotFoundError, RecipeError
 from routekit.plugin import hookimpl
 from routekit.plugin.manager import discover
 from routekit.plugin.recipe import RecipePlugin
@@ -97,9 +97,9 @@ def test_options_are_typed_and_unknown_ones_refused(tmp_path: Path, env: dict[st
     made = recipe(tmp_path / "r", options + DEPLOYMENT)
     assert play(made, env, tmp_path)["args"] == {"size": 3, "short": False}
     assert play(made, env, tmp_path, args=["--size", "5", "--short"])["args"] == {"size": 5, "short": True}
-    with pytest.raises(RecipeError, match="did you mean '--size'"):
+    with pytest.raises(InvalidInputError, match="did you mean '--size'"):
         play(made, env, tmp_path, args=["--sise", "5"])
-    with pytest.raises(RecipeError, match="invalid int value: 'many'"):
+    with pytest.raises(InvalidInputError, match="invalid int value: 'many'"):
         play(made, env, tmp_path, args=["--size", "many"])
 
 
