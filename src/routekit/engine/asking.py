@@ -256,10 +256,7 @@ class Asking:
         if chain.logprobs and "logprobs" not in params:
             params = {**params, "logprobs": True}
         remaining_s = self._remaining_s(run)
-        others = run.used < self._settings.max_attempts and any(
-            place not in chain.skipped and place not in {failure.place for failure in chain.failures}
-            for place in range(permit.place + 1, len(chain.candidates))
-        )
+        others = run.used < self.max_attempts and self._others(chain, permit.place)
         limit_s = attempt_limit_s(remaining_s, others)
         return ProviderCall(
             deployment=candidate.deployment,
@@ -270,6 +267,15 @@ class Asking:
             first_token_timeout_s=limit_s if stream else None,
             request_id=run.id,
         )
+
+    @staticmethod
+    def _others(chain: Chain, place: int) -> bool:
+        """Whether somebody is left behind this place who was not asked yet."""
+        behind = len(chain.candidates) - place - 1
+        if not chain.failures and not chain.skipped:
+            return behind > 0
+        gone = chain.skipped.union(failure.place for failure in chain.failures)
+        return behind > sum(1 for other in gone if other > place)
 
     def _failed(self, run: Run, permit: Permit, error: BaseException, chunks: Any) -> BaseException:
         """Ends an attempt that raised; returns what to raise instead."""

@@ -29,6 +29,14 @@ class Plan(NamedTuple):
     rejections: tuple[Rejection, ...]
 
 
+class Row(NamedTuple):
+    """A feasible deployment, and its quality, measured or inferred."""
+
+    deployment: Deployment
+    quality: float
+    inferred: bool
+
+
 class Pool:
     """The deployments that one group (or one pinned model) means, with what never changes about them.
 
@@ -47,11 +55,11 @@ class Pool:
         self.qualities = {
             d.name: (inferred[d.name], True) if d.quality is None else (d.quality, False) for d in self.deployments
         }
-        self._filtered: dict[Any, tuple[tuple[Deployment, ...], tuple[Rejection, ...], int]] = {}
+        self._filtered: dict[Any, tuple[tuple[Row, ...], tuple[Rejection, ...], int]] = {}
 
     def filtered(
         self, needed: frozenset[str], wanted: Requirements
-    ) -> tuple[tuple[Deployment, ...], tuple[Rejection, ...], int]:
+    ) -> tuple[tuple[Row, ...], tuple[Rejection, ...], int]:
         """Those that pass the hard filters, the others' rejections, and the smallest context window."""
         key = (needed, wanted)
         found = self._filtered.get(key)
@@ -65,7 +73,8 @@ class Pool:
                 else:
                     rejections.append(Rejection(deployment=deployment, code=reason[0], reason=reason[1]))
             smallest = min((d.model.context_window or 10**12 for d in feasible), default=10**12)
-            found = (tuple(feasible), tuple(rejections), smallest)
+            rows = tuple(Row(deployment, *self.qualities[deployment.name]) for deployment in feasible)
+            found = (rows, tuple(rejections), smallest)
             if len(self._filtered) > 256:
                 self._filtered.clear()
             self._filtered[key] = found
@@ -91,18 +100,16 @@ def plan(
     tokens = work.input_tokens + (work.output_bound or 0)
     dynamic: list[Rejection] = []
     candidates: list[Candidate] = []
-    qualities, latency, cached = pool.qualities, signals.latency, signals.cached_prefix
+    latency, cached = signals.latency, signals.cached_prefix
     if tokens <= smallest and not unavailable and ceiling is None and not price_required:
         if latency or cached:
-            for d in feasible:
+            for d, quality, inferred in feasible:
                 name = d.name
-                quality, inferred = qualities[name]
                 candidates.append(Candidate(d, quality, inferred, work, cached.get(name, 0), latency.get(name)))
         else:
-            candidates = [Candidate(d, *qualities[d.name], work) for d in feasible]
+            candidates = [Candidate(d, quality, inferred, work) for d, quality, inferred in feasible]
         return Plan(candidates, rejections)
-    for d in feasible:
-        quality, inferred = qualities[d.name]
+    for d, quality, inferred in feasible:
         candidate = Candidate(d, quality, inferred, work, cached.get(d.name, 0), latency.get(d.name))
         misfit = _dynamic_misfit(candidate, tokens, unavailable, ceiling, price_required)
         if misfit is None:

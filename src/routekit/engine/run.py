@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,10 @@ from routekit.types import (
     Usage,
 )
 
+_ids = random.Random(os.urandom(32))  # one system call per process instead of one per request
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _ids.seed(os.urandom(32)))
+
 
 class Run:
     """Mutable, owned by one request. `used` counts the attempts that the limit of attempts counts."""
@@ -44,7 +49,7 @@ class Run:
     )
 
     def __init__(self, request: RouteRequest, clock: Clock) -> None:
-        self.id = os.urandom(8).hex()
+        self.id = f"{_ids.getrandbits(64):016x}"
         self.request = request
         self.deadline = Deadline(clock, request.deadline_s)
         self.attempts: list[Attempt] = []
