@@ -291,6 +291,8 @@ class @CLS@(Compressor):
     lossless = False
 
     def compress(self, request: RouteRequest, target_tokens: int | None) -> Compression:
+        if target_tokens is None:
+            return Compression(request=request, lossless=True)  # nothing needs to be lost
         messages = []
         for message in request.messages[:-1]:
             content = message.get("content")
@@ -343,12 +345,11 @@ class @CLS@(Budget):
 
     def settle(self, reservation: Reservation, actual: Money) -> None:
         with self._lock:
-            if reservation.id in self._ended:
+            if self._holds.pop(reservation.id, None) is None:
                 return
-            self._holds.pop(reservation.id, None)
             self._ended.add(reservation.id)
-            for charge in reservation.charges:
-                self._spent[charge.key] = self._spent.get(charge.key, 0) + actual.nanos
+            for key in {charge.key for charge in reservation.charges}:
+                self._spent[key] = self._spent.get(key, 0) + actual.nanos
 
     def release(self, reservation: Reservation) -> None:
         with self._lock:
