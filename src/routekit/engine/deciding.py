@@ -72,11 +72,11 @@ class Deciding:
                 raise _failed(name, error) from error
             if verdict.action == "block":
                 raise GuardBlockedError(guard=name, rule=verdict.rule, where="request")
-            if verdict.action == "redact":
+            if verdict.action == "redact" or verdict.messages is not None:
                 messages = tuple(_redacted(name, verdict))
                 run.request = dataclasses.replace(run.request, messages=messages)
                 run.notes.append(f"guard {name} redacted the request ({verdict.rule})")
-            elif verdict.action == "require":
+            if verdict.action == "require":
                 both = run.request.requirements | verdict.requirements
                 run.request = dataclasses.replace(run.request, requirements=both)
                 run.notes.append(f"guard {name} narrowed the candidates ({verdict.rule})")

@@ -429,3 +429,21 @@ def test_a_closed_router_says_so(face: Face) -> None:
     router.close()
     with pytest.raises(InvalidInputError, match="closed"):
         face.complete(router, "hi")
+
+
+def test_a_guard_may_redact_and_narrow_at_once(face: Face) -> None:
+    rules = [
+        {"name": "mail", "preset": "email", "action": "redact"},
+        {"name": "secret", "regex": "secret", "action": "require-local"},
+    ]
+    local, remote = ScriptedProvider("here"), ScriptedProvider("there")
+    router = scripted_router(
+        {"remote": remote, "local": local},
+        config={"guards": [{"use": "pattern", "rules": rules}]},
+        local={"tags": ["local"]},
+    )
+    result = face.complete(router, "the secret of ann@example.com")
+    assert result.text == "here"
+    assert not remote.calls
+    assert "ann@" not in local.calls[0].messages[0]["content"]
+    assert any("redacted" in note for note in result.decision.notes)
