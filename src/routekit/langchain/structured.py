@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any, Literal
 
+from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
+from langchain_core.outputs import Generation
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
@@ -55,12 +58,44 @@ def structured(
         form = {"type": "json_object"} if method == "json_mode" else response_format(schema, strict)
         bound = {"response_format": form, "ls_structured_output_format": traced, **kwargs}
         asking = model.bind_tools(tools, strict=strict, **bound) if tools else model.bind(**bound)
-        parser = PydanticOutputParser(pydantic_object=schema) if pydantic else JsonOutputParser()
+        parser = _WholeObject(pydantic_object=schema) if pydantic else _WholeJson()
     if not include_raw:
         return asking | parser  # type: ignore[no-any-return]
     parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
     unparsed = RunnablePassthrough.assign(parsed=lambda _: None)
     return RunnableMap(raw=asking) | parsed.with_fallbacks([unparsed], exception_key="parsing_error")
+
+
+def _check(result: list[Generation]) -> None:
+    """langchain-core repairs JSON that was cut off, and would hand out half of an object.
+
+    Raises:
+        OutputParserException: the answer ended at its token limit, or is a refusal.
+    """
+    message = getattr(result[0], "message", None) if result else None
+    if not isinstance(message, AIMessage):
+        return
+    if message.response_metadata.get("finish_reason") == "length":
+        raise OutputParserException(
+            "the answer was cut off at its token limit, so the object is incomplete; raise max_tokens",
+            llm_output=message.text,
+        )
+    if (refusal := message.additional_kwargs.get("refusal")) and not message.content:
+        raise OutputParserException(f"the model refused to answer: {refusal}", llm_output=str(refusal))
+
+
+class _WholeJson(JsonOutputParser):
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        if not partial:
+            _check(result)
+        return super().parse_result(result, partial=partial)
+
+
+class _WholeObject(PydanticOutputParser[Any]):
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        if not partial:
+            _check(result)
+        return super().parse_result(result, partial=partial)
 
 
 def response_format(schema: Any, strict: bool | None = None) -> dict[str, Any]:
