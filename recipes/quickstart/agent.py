@@ -96,7 +96,7 @@ def run(context):
                 "-" if result.ttft_s is None else f"{result.ttft_s:.2f} s",
                 str(result.cost),
                 str(saved),
-                ", ".join(f"{a.deployment.name}: {a.error.status or 'refused'}" for a in failed) or "-",
+                ", ".join(f"{a.deployment.name}: {type(a.error).__name__}" for a in failed) or "-",
             ]
             if wide:
                 cells.append(f"{first}: {result.decision.reason}")
