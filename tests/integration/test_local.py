@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -379,6 +380,32 @@ print("left")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "left\n", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+def test_a_forked_process_is_told() -> None:
+    code = """
+import os, sys, warnings; sys.path[:0] = ["src", "."]; warnings.simplefilter("ignore")
+from routekit.builtin.providers.local import LocalOptions, LocalProvider
+from routekit.errors import ProviderSetupError
+from routekit.plugin import ProviderCall
+from routekit.types import Deployment, Model
+call = ProviderCall(deployment=Deployment(name="d", provider="local", model=Model(id="smollm2")),
+                    messages=({"role": "user", "content": "Hi"},), params={"max_tokens": 2})
+provider = LocalProvider(LocalOptions())
+provider.complete(call)
+child = os.fork()
+if not child:
+    try:
+        provider.complete(call)
+    except ProviderSetupError as error:
+        os._exit(7 if "fork" in str(error) else 1)  # as multiprocessing ends its children
+    os._exit(2)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+assert provider.complete(call).finish_reason
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_embeddings_put_like_beside_like(provider: LocalProvider) -> None:

@@ -196,14 +196,19 @@ class Runtime:
         with self._loading:
             self._server = None
 
-    def forget(self) -> None:
-        """After a fork: the model's threads stayed in the parent, so its memory is left alone, not freed."""
-        if self._server is not None:
+    def forget(self) -> bool:
+        """After a fork: the model's threads stayed in the parent, so its memory is left alone, not freed.
+
+        Returns whether there was a model.
+        """
+        loaded = self._server is not None
+        if loaded:
             import ctypes
 
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._server))
             self._server = None
         self._reset()
+        return loaded
 
     def _load(self) -> Any:
         with self._loading:
@@ -252,6 +257,11 @@ def check_gguf(path: Path) -> None:
 
 def _server(settings: RuntimeSettings) -> Any:
     check_gguf(settings.path)
+    if _forked:
+        raise ProviderSetupError(
+            "this process was forked off one that had loaded a local model, and llama.cpp does not survive that; "
+            "make the first local call after the fork, or start processes with multiprocessing's 'spawn'"
+        )
     module = xllamacpp()
     params = module.CommonParams()
     params.model.path = str(settings.path)
@@ -273,6 +283,10 @@ def _server(settings: RuntimeSettings) -> Any:
 
 _RUNTIMES: dict[RuntimeSettings, Runtime] = {}
 _LOCK = threading.Lock()
+
+_forked = False
+"""Whether this process was forked off one that had loaded a model. llama.cpp could load another one here, but its
+threads for logging and clean-up stayed in the parent: ending the process waits for them, or crashes."""
 
 
 def acquire(settings: RuntimeSettings) -> Runtime:
@@ -307,10 +321,10 @@ def _close_all() -> None:
 
 
 def _after_fork() -> None:
-    global _LOCK
+    global _LOCK, _forked
     _LOCK = threading.Lock()
-    for runtime in _RUNTIMES.values():
-        runtime.forget()
+    forgotten = [runtime.forget() for runtime in _RUNTIMES.values()]
+    _forked = _forked or any(forgotten)
 
 
 if hasattr(os, "register_at_fork"):
