@@ -89,20 +89,21 @@ def _plugins() -> str:
 
 def _cli() -> str:
     lines = ["# Command line\n"]
-    for path, command in _commands(command_line, ("routekit",)):
-        context = click.Context(command, info_name=" ".join(path), terminal_width=88, max_content_width=88)
-        lines.append(f"## {' '.join(path)}\n\n```text\n{command.get_help(context)}\n```\n")
+    for context in _contexts(command_line, "routekit", None):
+        lines.append(f"## {context.command_path}\n\n```text\n{context.get_help()}\n```\n")
     return "\n".join(lines)
 
 
-def _commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    yield path, command
+def _contexts(command: click.Command, name: str, parent: click.Context | None) -> Iterator[click.Context]:
+    """Every command's context inside its parents', as when it is typed."""
+    settings = {**command.context_settings, "terminal_width": 88, "max_content_width": 88}
+    context = click.Context(command, info_name=name, parent=parent, **settings)
+    yield context
     if isinstance(command, click.Group):
-        context = click.Context(command, info_name=path[-1])
-        for name in command.list_commands(context):
-            inner = command.get_command(context, name)
+        for inner_name in command.list_commands(context):
+            inner = command.get_command(context, inner_name)
             if inner is not None:
-                yield from _commands(inner, (*path, name))
+                yield from _contexts(inner, inner_name, context)
 
 
 def _options(model: type[BaseModel]) -> str:
