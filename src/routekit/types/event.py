@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from routekit.types.decision import RouteDecision
@@ -22,7 +22,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestStarted(Event):
-    request: RouteRequest
+    request: RouteRequest = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +95,6 @@ class Compressed(Event):
 class RequestEnded(Event):
     """The last event of a request: either `result` or `error` is set."""
 
-    result: RouteResult | None = None
+    result: RouteResult | None = field(default=None, repr=False)
     error: BaseException | None = None
     detail: Any = None

@@ -54,11 +54,16 @@ def as_messages(value: str | Iterable[Mapping[str, Any]]) -> tuple[Message, ...]
             "messages is empty; pass at least one message, such as {'role': 'user', 'content': ...}"
         )
     for index, message in enumerate(messages):
-        if not isinstance(message, Mapping) or message.get("role") not in ROLES:
-            shown = message.get("role") if isinstance(message, Mapping) else type(message).__name__
+        role = message.get("role") if isinstance(message, Mapping) else type(message).__name__
+        if not isinstance(message, Mapping) or not isinstance(role, str) or role not in ROLES:
             raise InvalidInputError(
-                f"messages[{index}] has role {shown!r}; each message is a dictionary with a role among "
+                f"messages[{index}] has role {role!r}; each message is a dictionary with a role among "
                 f"{', '.join(sorted(ROLES))}"
+            )
+        content = message.get("content")
+        if content.__class__ is not str and content is not None and not isinstance(content, (str, list, tuple)):
+            raise InvalidInputError(
+                f"messages[{index}] has content of type {type(content).__name__}; it is a text, a list of parts or None"
             )
     return messages  # type: ignore[return-value]  # checked above
 

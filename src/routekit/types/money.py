@@ -148,6 +148,8 @@ class Price:
         """The most that so many tokens can cost, whichever bucket they fall into."""
         dearest_in = max(self.input, self.cached_input or 0, self.cache_write or 0)
         dearest_out = max(self.output, self.reasoning or 0)
+        if not dearest_in and not dearest_out:
+            return self.per_request
         # One component may be split over several buckets, each of them rounded up: at most five.
         return _component(input_tokens, dearest_in) + _component(output_tokens, dearest_out) + self.per_request + 3
 

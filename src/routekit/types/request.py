@@ -36,6 +36,12 @@ class Requirements:
     allowed_providers: frozenset[str] = frozenset()
     denied_providers: frozenset[str] = frozenset()
 
+    def __post_init__(self) -> None:
+        for name in ("capabilities", "regions", "tags", "allowed_providers", "denied_providers"):
+            value = getattr(self, name)
+            if value.__class__ is not frozenset:  # a set or a list, as people write it
+                object.__setattr__(self, name, frozenset((value,) if isinstance(value, str) else value))
+
     def __or__(self, other: Requirements) -> Requirements:
         """Both at once: the stricter of each."""
 

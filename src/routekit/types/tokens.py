@@ -33,18 +33,18 @@ def count_tokens(messages: Iterable[Mapping[str, Any]], tools: Iterable[Mapping[
         count += 1
         content = message.get("content")
         if content.__class__ is str:
-            size += len(content) if content.isascii() else len(content.encode())
+            size += len(content) if content.isascii() else len(content.encode("utf-8", "surrogatepass"))
         elif content:
             for part in content:
                 text = part.get("text") if isinstance(part, Mapping) else None
                 if text is not None:
-                    size += len(str(text).encode())
+                    size += len(str(text).encode("utf-8", "surrogatepass"))
                 else:
                     media += 1
         if len(message) > 2:
             for key, value in message.items():
                 if key not in ("role", "content") and value is not None:
-                    size += len(value.encode() if isinstance(value, str) else _dumped(value))
+                    size += len(value.encode("utf-8", "surrogatepass") if isinstance(value, str) else _dumped(value))
     for tool in tools:
         count += 1
         size += len(_dumped(tool))
@@ -54,8 +54,8 @@ def count_tokens(messages: Iterable[Mapping[str, Any]], tools: Iterable[Mapping[
 
 def text_tokens(text: str) -> int:
     """The likely number of tokens of a text."""
-    return int(len(text.encode()) / BYTES_PER_TOKEN) + 1
+    return int(len(text.encode("utf-8", "surrogatepass")) / BYTES_PER_TOKEN) + 1
 
 
 def _dumped(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str).encode()
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str).encode("utf-8", "surrogatepass")
