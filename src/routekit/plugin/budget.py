@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
@@ -44,7 +45,26 @@ class Budget(ABC):
         return charge.limit.less(self.balance(charge).used)
 
     async def areserve(self, reservation: Reservation) -> None:
-        await offload(self.reserve, reservation)
+        """Like `reserve`, awaited. Where it is cancelled no hold is left, even one that a thread takes afterwards."""
+        lock, taken, left = threading.Lock(), False, False
+
+        def take() -> None:
+            nonlocal taken
+            self.reserve(reservation)
+            with lock:
+                taken = True
+                unwanted = left
+            if unwanted:
+                self.release(reservation)
+
+        try:
+            await offload(take)
+        except BaseException:
+            with lock:
+                left, unwanted = True, taken
+            if unwanted:
+                self.release(reservation)
+            raise
 
     def close(self) -> None:
         """Frees what is held; open holds stay."""

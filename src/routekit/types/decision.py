@@ -19,13 +19,15 @@ class Work(NamedTuple):
 
     `input_tokens` is a likely count, `input_bound` one that is not exceeded; `output_tokens` is what
     an answer usually takes, `output_bound` the limit that is sent, or None where the model's own
-    limit applies.
+    limit applies. Both are for one answer of the `answers` wanted (the parameter ``n``), which bear
+    on the worst case only.
     """
 
     input_tokens: int
     input_bound: int
     output_tokens: int
     output_bound: int | None
+    answers: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +132,7 @@ class Candidate:
         bound = self.work.output_bound or self.deployment.model.max_output or self.deployment.model.context_window
         if bound is None and price.output:
             return None
-        return price.worst_nanos(self.work.input_bound, bound or 0)
+        return price.worst_nanos(self.work.input_bound, (bound or 0) * self.work.answers)
 
     @property
     def estimate(self) -> Estimate:

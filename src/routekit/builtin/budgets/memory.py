@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import heapq
 from dataclasses import dataclass
-from threading import Lock
+from threading import RLock
 
 from routekit.errors import BudgetExceededError
 from routekit.plugin import Budget, BudgetPlugin, NoOptions, PluginContext
@@ -40,7 +40,7 @@ class MemoryBudget(Budget):
 
     def __init__(self, *, clock: Clock | None = None) -> None:
         self._time = (clock or SystemClock()).time
-        self._lock = Lock()
+        self._lock = RLock()  # re-entrant: a forgotten stream is settled by the garbage collector
         self._accounts: dict[str, _Account] = {}
         self._holds: dict[str, _Hold] = {}
         self._leases: list[tuple[float, str]] = []
