@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
+import math
 import os
 import random
 import threading
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self
@@ -16,10 +19,10 @@ from routekit.catalog import Catalog
 from routekit.config import Config, StepTable, home_of, named
 from routekit.engine.core import Engine
 from routekit.engine.health import HealthRow
-from routekit.engine.io import AsyncIO, SyncIO, run_sync
+from routekit.engine.io import IO, AsyncIO, SyncIO, run_sync
 from routekit.engine.planner import Pool
-from routekit.engine.stream import AsyncStream, Stream
-from routekit.errors import ConfigError, InvalidInputError, NoCandidateError, RoutekitError
+from routekit.engine.stream import AsyncStream, LiveStream, ReplayStream, Stream
+from routekit.errors import ConfigError, InvalidInputError, NoCandidateError
 from routekit.plugin import PluginContext, Provider, Strategy
 from routekit.plugin.manager import discover
 from routekit.plugin.registry import Registry
@@ -41,6 +44,8 @@ from routekit.types import (
 Messages = str | Iterable[Mapping[str, Any]]
 ScopeValues = Mapping[str, str | Sequence[str]]
 CACHE_MODES = ("use", "bypass", "refresh", "only")
+COUNTS = ("max_tokens", "max_completion_tokens", "n")
+_log = logging.getLogger("routekit.router")
 
 
 class Router:
@@ -116,7 +121,8 @@ class Router:
             observers=[observer for _, observer in self._listed("observer", config.observers)],
             rng=random.Random(seed) if seed is not None else None,
         )
-        self._finalizer = weakref.finalize(self, _close_all, self._providers, self._engine)
+        # Nothing here may lead back to the router, or it would never be forgotten.
+        self._finalizer = weakref.finalize(self, _close_all, self._providers, self._engine.closers)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], **kwargs: Any) -> Self:
@@ -156,12 +162,12 @@ class Router:
             StreamInterruptedError: the upstream broke off after content was handed over.
         """
         request, strategy = self._request(messages, options, stream=True)
-        return Stream(lambda: self._engine.open(self._sync, request, strategy))
+        return Stream(lambda: self._opened(self._sync, request, strategy))
 
     def astream(self, messages: Messages, **options: Any) -> AsyncStream:
         """Like `stream`, for ``async for``."""
         request, strategy = self._request(messages, options, stream=True)
-        return AsyncStream(lambda: self._engine.open(self._async, request, strategy))
+        return AsyncStream(lambda: self._opened(self._async, request, strategy))
 
     def explain(self, messages: Messages, **options: Any) -> RouteDecision:
         """The decision that `complete` would make now, by the same code; no provider is called."""
@@ -222,11 +228,14 @@ class Router:
     async def aclose(self) -> None:
         """Like `close`, and waits for what belongs to this event loop."""
         self._closed = True
-        providers = list(self._providers.values())
+        providers = _distinct(self._providers)
         self._providers.clear()
-        for provider in providers:
-            await provider.aclose()
-        self._finalizer()
+        try:
+            for provider in providers:
+                with contextlib.suppress(Exception):
+                    await provider.aclose()
+        finally:
+            self._finalizer()
 
     def __enter__(self) -> Self:
         return self
@@ -245,24 +254,38 @@ class Router:
     def __repr__(self) -> str:
         return f"Router({len(self.deployments)} deployments, default {self.default_strategy!r})"
 
+    async def _opened(self, io: IO, request: RouteRequest, strategy: Strategy) -> LiveStream | ReplayStream:
+        self._refuse_if_closed()  # a stream starts when it is first read, which may be late
+        return await self._engine.open(io, request, strategy)
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise InvalidInputError("this router is closed; make a new one")
+
     def _request(
         self, messages: Messages, options: dict[str, Any], stream: bool = False
     ) -> tuple[RouteRequest, Strategy]:
-        if self._closed:
-            raise InvalidInputError("this router is closed; make a new one")
+        self._refuse_if_closed()
         take = options.pop
         spec, step = take("strategy", None), take("step", None)
         model, group = take("model", None), take("group", None)
         tools, scopes = take("tools", None), take("scopes", None)
         deadline_s, max_cost_usd = take("deadline_s", None), take("max_cost_usd", None)
-        requirements: Requirements = take("requirements", None) or NO_REQUIREMENTS
+        requirements = take("requirements", None) or NO_REQUIREMENTS
+        if not isinstance(requirements, Requirements):
+            raise InvalidInputError(f"requirements must be a routekit.Requirements; got {type(requirements).__name__}")
         session, metadata = take("session", None), take("metadata", None)
         cache: CacheMode = take("cache", None) or "use"
         if cache not in CACHE_MODES:
             raise InvalidInputError(f"cache must be one of {', '.join(CACHE_MODES)}; got {cache!r}")
         if deadline_s is None:
             deadline_s = self.config.router.deadline_s
-        elif isinstance(deadline_s, bool) or not isinstance(deadline_s, (int, float)) or deadline_s < 0:
+        elif (
+            isinstance(deadline_s, bool)
+            or not isinstance(deadline_s, (int, float))
+            or not math.isfinite(deadline_s)
+            or deadline_s < 0
+        ):
             raise InvalidInputError(f"deadline_s must be a number of seconds, 0 for none; got {deadline_s!r}")
         if max_cost_usd is None:
             max_cost_usd = self.config.router.max_cost_usd
@@ -270,9 +293,17 @@ class Router:
             ceiling = Money.from_usd(_usd(max_cost_usd))
             requirements = requirements | Requirements(max_cost=ceiling)
         options.pop("stream", None)
+        if step is not None and not isinstance(step, Step):
+            raise InvalidInputError(f"step must be a routekit.Step; got {type(step).__name__}")
+        for name, value in (("model", model), ("group", group), ("session", session)):
+            if value is not None and not isinstance(value, str):
+                raise InvalidInputError(f"{name} must be a text; got {type(value).__name__}")
+        for name in COUNTS:
+            if name in options:
+                options[name] = _count(name, options[name])
         request = RouteRequest(
             messages=as_messages(messages),
-            tools=tuple(tools) if tools else (),
+            tools=_tools(tools) if tools else (),
             params=options,
             group=group or self.config.router.group,
             model=model,
@@ -391,7 +422,32 @@ def _usd(value: Any) -> Decimal | float | int | str:
     return value.usd if isinstance(value, Money) else value
 
 
+def _count(name: str, value: Any) -> int | None:
+    try:
+        count = None if value is None else int(value)
+    except (TypeError, ValueError, OverflowError):
+        count = 0
+    if count is not None and count < 1:
+        raise InvalidInputError(f"{name} must be a whole number, 1 or more; got {value!r}")
+    return count
+
+
+def _tools(given: Any) -> tuple[Mapping[str, Any], ...]:
+    if not isinstance(given, Iterable) or isinstance(given, (str, Mapping)):
+        raise InvalidInputError(f"tools must be a list of tool definitions; got {type(given).__name__}")
+    tools = tuple(given)
+    for place, tool in enumerate(tools):
+        if not isinstance(tool, Mapping):
+            raise InvalidInputError(
+                f"tools[{place}] must be a dictionary such as {{'type': 'function', 'function': ...}}; "
+                f"got {type(tool).__name__}"
+            )
+    return tools
+
+
 def _scopes(given: ScopeValues | None, step: Step | None) -> dict[str, tuple[str, ...]]:
+    if given is not None and not isinstance(given, Mapping):
+        raise InvalidInputError(f"scopes must map kinds to values, as in {{'user': 'ada'}}; got {type(given).__name__}")
     scopes: dict[str, tuple[str, ...]] = {}
     for kind, value in (given or {}).items():
         if isinstance(value, str):
@@ -418,11 +474,17 @@ def _matches(rule: StepTable, request: RouteRequest, step: Step) -> bool:
     return set(when.tags) <= set(request.scopes.get("tag", ()))
 
 
-def _close_all(providers: dict[str, Provider], engine: Engine) -> None:
-    for provider in {id(p): p for p in providers.values()}.values():
-        try:
-            provider.close()
-        except RoutekitError:
-            continue
+def _distinct(providers: dict[str, Provider]) -> list[Provider]:
+    """Each provider once: deployments share them."""
+    return list({id(provider): provider for provider in providers.values()}.values())
+
+
+def _close_all(providers: dict[str, Provider], closers: Iterable[Callable[[], None]]) -> None:
+    """Closes everything, whatever single parts raise."""
+    found = _distinct(providers)
     providers.clear()
-    engine.close()
+    for close in (*(provider.close for provider in found), *closers):
+        try:
+            close()
+        except Exception as error:
+            _log.warning("closing %s failed (%s)", getattr(close, "__qualname__", close), type(error).__name__)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from routekit.engine.affinity import PrefixMemory
-from routekit.engine.assemble import is_empty, message_of
+from routekit.engine.assemble import arguments_of, is_empty, message_of
 from routekit.engine.attempts import Failure, Move, attempt_limit_s, next_move
 from routekit.engine.billing import Billing, usage_or_estimate
 from routekit.engine.health import Health
@@ -168,8 +168,10 @@ class Asking:
 
     async def _permit(self, io: IO, run: Run, chain: Chain) -> Permit | None:
         """A place with a permit and a hold; None: look for the next one."""
+        # A judge's calls are no answers, but its failures may not go on for ever either.
+        used = run.used if chain.role == "answer" else run.used + len(chain.failures)
         move = next_move(
-            chain.failures, chain.candidates, run.used, self._remaining_s(run), chain.skipped,
+            chain.failures, chain.candidates, used, self._remaining_s(run), chain.skipped,
             self._settings.max_attempts, self._rng,
         )  # fmt: skip
         if move.action == "stop":
@@ -208,7 +210,7 @@ class Asking:
         try:
             provider = self._provider_of(candidate.deployment)
             answer = await io.complete(provider, self._call(run, chain, permit))
-            usage = usage_or_estimate(answer.usage, candidate, answer.text, _arguments(answer))
+            usage = usage_or_estimate(answer.usage, candidate, answer.text, arguments_of(answer.message))
             _check(answer, usage)
         except BaseException as error:
             raise self._failed(run, permit, error, ())  # noqa: B904 - it brings its own cause
@@ -295,9 +297,10 @@ class Asking:
         if ceiling is None:
             return None
         worst = candidate.worst_nanos
-        if worst is None or run.cost_nanos + worst > ceiling.nanos:
+        spent = run.cost_nanos + run.unbilled_nanos
+        if worst is None or spent + worst > ceiling.nanos:
             could = "an unknown amount" if worst is None else str(Money(worst))
-            return f"{Money(run.cost_nanos)} is spent and it could cost {could}; at most {ceiling} is allowed"
+            return f"{Money(spent)} is spent and it could cost {could}; at most {ceiling} is allowed"
         return None
 
     def _stopped(self, run: Run, chain: Chain, move: Move) -> Exception:
@@ -368,7 +371,7 @@ def usage_so_far(candidate: Candidate, chunks: Any) -> Usage:
     for chunk in reversed(chunks):
         if chunk.usage is not None:
             return chunk.usage  # type: ignore[no-any-return]  # chunks are Chunk objects
-    text = "".join(chunk.text for chunk in chunks)
+    text = "".join(chunk.text for chunk in chunks if isinstance(chunk.text, str))
     return usage_or_estimate(None, candidate, text)
 
 
@@ -388,11 +391,6 @@ def _check_stream_end(chunks: list[Chunk]) -> None:
     if reason is None:
         raise ProviderUnavailableError("the stream ended without content and without a finish reason", usage=usage)
     _check(Answer(message=message_of(chunks), finish_reason=reason), usage or Usage())
-
-
-def _arguments(answer: Answer) -> str:
-    calls = answer.message.get("tool_calls") or ()
-    return "".join((call.get("function") or {}).get("arguments") or "" for call in calls)
 
 
 def _short(error: ProviderError) -> str:

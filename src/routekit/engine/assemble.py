@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from routekit.engine.run import copied
 from routekit.types import CacheEntry, Chunk, Message
 
 _JOINED = ("content", "refusal", "reasoning_content", "reasoning")
@@ -56,7 +57,7 @@ def chunks_of(entry: CacheEntry) -> Iterator[Chunk]:
     """A stored answer as the stream it was, or as a single piece."""
     deltas = entry.deltas or (_delta(entry.message),)
     for delta in deltas:
-        yield Chunk(delta, None, None, entry.model)
+        yield Chunk(copied(delta), None, None, entry.model)
     yield Chunk({}, entry.finish_reason, entry.usage, entry.model)
 
 
@@ -65,6 +66,13 @@ def _delta(message: Message) -> dict[str, Any]:
     if delta.get("tool_calls"):
         delta["tool_calls"] = [{"index": index, **call} for index, call in enumerate(delta["tool_calls"])]
     return delta
+
+
+def arguments_of(message: Mapping[str, Any]) -> str:
+    """All that the message's tool calls pass, to be counted; whatever shape a provider gave it."""
+    functions = [call.get("function") for call in message.get("tool_calls") or () if isinstance(call, Mapping)]
+    passed = [function.get("arguments") for function in functions if isinstance(function, Mapping)]
+    return "".join(arguments if isinstance(arguments, str) else repr(arguments) for arguments in passed if arguments)
 
 
 def is_empty(message: Message) -> bool:

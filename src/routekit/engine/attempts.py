@@ -70,6 +70,7 @@ def next_move(
         wait_s = failure.error.retry_after_s
         if wait_s is None:
             wait_s = (rng or random).uniform(0, min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2 ** (used - 1)))
+        wait_s = wait_s if wait_s > 0 else 0.0  # a provider's own wish may lie in the past
         if remaining_s is not None and wait_s >= remaining_s:
             too_late = True
             continue

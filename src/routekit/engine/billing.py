@@ -95,8 +95,9 @@ class Billing:
         if not pairs:
             return
         amount = Money(self._worst(run, candidate))
+        run.holds += 1
         reservation = Reservation(
-            id=f"{run.id}-{len(run.attempts)}",
+            id=f"{run.id}-{run.holds}",
             charges=tuple(charge for _, charge in pairs),
             amount=amount,
             deployment=candidate.deployment.name,
@@ -120,6 +121,9 @@ class Billing:
             raise BudgetUnavailableError(
                 f"the budget store failed ({type(error).__name__}: {error}); budgets fail closed, nothing was sent"
             ) from error
+        except BaseException:  # cancelled half-way: the hold may have been taken already
+            self._give_back(reservation)
+            raise
         permit.hold = reservation
 
     def downgrades(self, scope: str) -> bool:
@@ -150,6 +154,13 @@ class Billing:
         except Exception:
             _log.exception("settling the hold %s failed; its lease decides", hold.id)
         return cost, known
+
+    def _give_back(self, hold: Reservation) -> None:
+        try:
+            if self._budget is not None:
+                self._budget.release(hold)
+        except Exception:
+            _log.exception("releasing the hold %s failed; its lease decides", hold.id)
 
     def _worst(self, run: Run, candidate: Candidate) -> int:
         worst = candidate.worst_nanos

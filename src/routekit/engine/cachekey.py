@@ -40,17 +40,23 @@ def cache_key(request: RouteRequest, strategy: str, namespace: str) -> CacheKey:
         separators=(",", ":"),
         default=_plain,
     )
-    return CacheKey(namespace=namespace, digest=hashlib.sha256(canonical.encode()).hexdigest(), request=request)
+    return CacheKey(
+        namespace=namespace,
+        digest=hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest(),
+        request=request,
+    )
 
 
 def may_cache(request: RouteRequest, *, nondeterministic: bool) -> bool:
     """Whether an answer may be reused: not where the caller asked for randomness, unless opted in.
 
+    Nor where log-probabilities or several answers are wanted: entries hold one message and no more.
+
     An absent temperature counts as "no wish": whoever configures a cache expects repeated questions
     to hit it.
     """
     params = request.params
-    if request.cache == "bypass" or (params.get("n") or 1) != 1:
+    if request.cache == "bypass" or (params.get("n") or 1) != 1 or params.get("logprobs"):
         return False
     return nondeterministic or not params.get("temperature")
 

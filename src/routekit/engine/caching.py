@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from routekit.engine.cachekey import cache_key, may_cache
 from routekit.engine.io import IO
@@ -37,8 +37,15 @@ class Caching:
         scope = self._settings.cache_scope
         values = request.scopes.get(scope, ()) if scope else ()
         namespace = f"{scope}:{','.join(values)}" if values else "shared"
+        try:
+            key = cache_key(request, strategy, namespace)
+        except (TypeError, ValueError, RecursionError) as error:
+            if request.cache == "only":
+                raise CacheMissError("cache='only' was asked for, but no key can be made of this request") from error
+            run.notes.append(f"the cache was left out: no key can be made of this request ({type(error).__name__})")
+            return None
         run.cache = "miss"
-        return cache_key(request, strategy, namespace)
+        return key
 
     async def lookup(self, io: IO, run: Run, key: CacheKey) -> tuple[str, CacheEntry] | None:
         """The nearest tier that has the answer; nearer ones are filled."""
@@ -116,6 +123,6 @@ class Caching:
                 )
             )
 
-    def close(self) -> None:
-        for _, cache in self._tiers:
-            cache.close()
+    @property
+    def closers(self) -> tuple[Callable[[], None], ...]:
+        return tuple(cache.close for _, cache in self._tiers)

@@ -23,6 +23,7 @@ from routekit.errors import RoutekitError
 from routekit.plugin import Budget, Cache, Compressor, Guard, Observer, Provider, Strategy
 from routekit.types import (
     ACCEPT,
+    Answer,
     BudgetScope,
     CacheEntry,
     Clock,
@@ -134,6 +135,10 @@ class Engine:
                 return self._cached(run, *found, strategy)
             flight, leads = self._caching.board(key)
             if not leads:
+                if flight.led_here and not io.is_async:  # waiting would stop the very thread that leads it
+                    result = await self._fresh(io, run, strategy)
+                    await self._caching.store(io, run, key, result)
+                    return result
                 entry = await self._caching.follow(io, run, flight)
                 if entry is not None:
                     return self._cached(run, "single-flight", entry, strategy)
@@ -162,10 +167,12 @@ class Engine:
         opened = await self._asking.open(io, run, Chain(decision, logprobs=strategy.wants_logprobs))
 
         async def keep(result: RouteResult, deltas: tuple[dict[str, Any], ...]) -> None:
-            if key is not None:
-                await self._caching.store(io, run, key, result, deltas)
-            self._learn(run, strategy)
-            self._end(run, result=result)
+            try:
+                if key is not None:
+                    await self._caching.store(io, run, key, result, deltas)
+                self._learn(run, strategy)
+            finally:
+                self._end(run, result=result)
 
         return LiveStream(io, run, opened, self._asking, keep, lambda error: self._end(run, error=error))
 
@@ -215,9 +222,11 @@ class Engine:
             kept = answered
 
     async def _review(self, io: IO, run: Run, strategy: Strategy, answered: Answered) -> Verdict:
-        verdict = strategy.review(run.request, answered.answer, run.attempts)
+        verdict = self._verdict(run, strategy, answered)
         if verdict.action != "consult" or verdict.request is None:
             return verdict
+        price = answered.permit.candidate.deployment.model.price
+        run.unbilled_nanos = 0 if price is None else price.cost_nanos(answered.usage)
         try:
             consulted = await self._consult(io, run, verdict.request)
         except RoutekitError as error:
@@ -230,7 +239,28 @@ class Engine:
                     )
                 )  # fmt: skip
             return ACCEPT
-        return strategy.review(run.request, answered.answer, run.attempts, consulted.answer)
+        finally:
+            run.unbilled_nanos = 0
+        return self._verdict(run, strategy, answered, consulted.answer)
+
+    def _verdict(self, run: Run, strategy: Strategy, answered: Answered, consulted: Answer | None = None) -> Verdict:
+        """What the strategy thinks of it; a strategy that fails has no say."""
+        try:
+            if consulted is None:
+                return strategy.review(run.request, answered.answer, run.attempts)
+            return strategy.review(run.request, answered.answer, run.attempts, consulted)
+        except RoutekitError:
+            raise
+        except Exception as error:
+            name = type(error).__name__
+            run.notes.append(f"strategy {strategy.name} could not review the answer ({name}); it was accepted unseen")
+            if self._notify:
+                self._notify(
+                    PluginBypassed(
+                        request_id=run.id, at=self._clock.time(), kind="strategy", name=strategy.name, error=name
+                    )
+                )
+            return ACCEPT
 
     async def _consult(self, io: IO, run: Run, request: RouteRequest) -> Answered:
         """Asks a judge, as an attempt of its own: held, settled and shown like every other."""
@@ -265,11 +295,10 @@ class Engine:
             HealthChanged(request_id="", at=self._clock.time(), deployment=deployment, state=state, reason=reason)
         )
 
-    def close(self) -> None:
-        """Frees caches, budgets and observers. Providers belong to the router."""
-        self._caching.close()
-        self._billing.close()
-        self._notify.close()
+    @property
+    def closers(self) -> tuple[Callable[[], None], ...]:
+        """What frees caches, budgets and observers, in order. None of it refers to the engine or the router."""
+        return (*self._caching.closers, self._billing.close, *self._notify.closers)
 
 
 class _AsConfigured(Strategy):

@@ -67,9 +67,9 @@ class Deciding:
         """Guards look at the request; they may change it, narrow who may serve it, or refuse it."""
         for name, guard in self._guards:
             try:
-                verdict = guard.check_request(run.request)
+                verdict = _checked(guard.check_request(run.request))
             except Exception as error:
-                raise _failed(name, error) from error
+                raise _failed(name, error, "nothing was sent") from error
             if verdict.action == "block":
                 raise GuardBlockedError(guard=name, rule=verdict.rule, where="request")
             if verdict.action == "redact" or verdict.messages is not None:
@@ -85,9 +85,9 @@ class Deciding:
         """Guards look at the answer; they may change or refuse it."""
         for name, guard in self._response_guards:
             try:
-                verdict = guard.check_response(run.request, message)
+                verdict = _checked(guard.check_response(run.request, message))
             except Exception as error:
-                raise _failed(name, error) from error
+                raise _failed(name, error, "the answer is withheld") from error
             if verdict.action in ("block", "require"):
                 raise GuardBlockedError(guard=name, rule=verdict.rule, where="response")
             if verdict.action == "redact":
@@ -177,7 +177,10 @@ class Deciding:
         try:
             if _gathers(strategy):
                 signals = await io.gather(strategy, run.request, candidates, signals)
-            return strategy.rank(run.request, candidates, signals)
+            decision = strategy.rank(run.request, candidates, signals)
+            if not isinstance(decision, RouteDecision):
+                raise TypeError(f"a strategy returns a RouteDecision, not {type(decision).__name__}")
+            return decision
         except RoutekitError:
             raise
         except Exception as error:
@@ -217,10 +220,14 @@ def _gathers(strategy: Strategy) -> bool:
     return kind.gather is not Strategy.gather or kind.agather is not Strategy.agather
 
 
-def _failed(name: str, error: Exception) -> GuardUnavailableError:
-    return GuardUnavailableError(
-        f"guard {name!r} failed ({type(error).__name__}); guards fail closed, nothing was sent"
-    )
+def _checked(verdict: GuardVerdict) -> GuardVerdict:
+    if not isinstance(verdict, GuardVerdict):
+        raise TypeError(f"a guard returns a GuardVerdict, not {type(verdict).__name__}")
+    return verdict
+
+
+def _failed(name: str, error: Exception, so: str) -> GuardUnavailableError:
+    return GuardUnavailableError(f"guard {name!r} failed ({type(error).__name__}); guards fail closed, {so}")
 
 
 def _redacted(name: str, verdict: GuardVerdict) -> Sequence[Message]:

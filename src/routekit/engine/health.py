@@ -69,7 +69,8 @@ class Health:
         self._clock = clock
         self._rng = rng
         self._changed = changed
-        self._lock = threading.Lock()
+        # Re-entrant: a forgotten stream gives back its permit wherever the garbage collector finds it.
+        self._lock = threading.RLock()
         self._records = {deployment.name: _Record(deployment) for deployment in deployments}
         self._troubled: set[str] = set()
         self._limited = [

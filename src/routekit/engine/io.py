@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from routekit.plugin import Budget, Cache, Candidate, Chunk, Provider, ProviderCall, RouteRequest, Signals, Strategy
 from routekit.types import Answer, CacheEntry, CacheKey, Clock, Reservation
@@ -77,9 +78,10 @@ class SyncIO:
         return next(handle, None)  # a blocking read cannot be bounded from outside: the call's own limits hold
 
     def discard(self, handle: Handle) -> None:
-        close = getattr(handle, "close", None)
-        if close is not None:
-            close()
+        with contextlib.suppress(Exception):  # whatever its clean-up raises: the stream is given up
+            close = getattr(handle, "close", None)
+            if close is not None:
+                close()
 
     async def get(self, cache: Cache, key: CacheKey) -> CacheEntry | None:
         return cache.get(key)
@@ -105,6 +107,13 @@ class SyncIO:
         return function()
 
 
+class _Reading(NamedTuple):
+    """An asynchronous stream and the event loop that it lives on."""
+
+    chunks: AsyncIterator[Chunk]
+    loop: asyncio.AbstractEventLoop
+
+
 class AsyncIO:
     """Waits by suspending the calling task."""
 
@@ -121,29 +130,35 @@ class AsyncIO:
             return await provider.acomplete(call)
 
     def open(self, provider: Provider, call: ProviderCall) -> Handle:
-        return provider.astream(call).__aiter__()
+        return _Reading(provider.astream(call).__aiter__(), asyncio.get_running_loop())
 
-    async def next(self, handle: AsyncIterator[Chunk], timeout_s: float | None = None) -> Chunk | None:
+    async def next(self, handle: _Reading, timeout_s: float | None = None) -> Chunk | None:
         try:
             if timeout_s is None:
-                return await handle.__anext__()
+                return await handle.chunks.__anext__()
             async with asyncio.timeout(timeout_s):
-                return await handle.__anext__()
+                return await handle.chunks.__anext__()
         except StopAsyncIteration:
             return None
 
-    def discard(self, handle: Handle) -> None:
-        close = getattr(handle, "close", None)
+    def discard(self, handle: _Reading) -> None:
+        close = getattr(handle.chunks, "close", None)
         if close is not None:
-            close()
+            with contextlib.suppress(Exception):  # whatever its clean-up raises: the stream is given up
+                close()
             return
-        aclose = getattr(handle, "aclose", None)
+        if asyncio._get_running_loop() is handle.loop:
+            self._aclose(handle.chunks)
+            return
+        # Forgotten elsewhere, perhaps on another loop's thread: it is closed where it lives.
+        with contextlib.suppress(RuntimeError):  # that loop is gone, and its connections with it
+            handle.loop.call_soon_threadsafe(self._aclose, handle.chunks)
+
+    def _aclose(self, chunks: Any) -> None:
+        aclose = getattr(chunks, "aclose", None)
         if aclose is None:
             return
-        try:
-            task = asyncio.get_running_loop().create_task(_quietly(aclose()))
-        except RuntimeError:  # the loop is gone, and its connections with it
-            return
+        task = asyncio.get_running_loop().create_task(_quietly(aclose()))
         self._closing.add(task)  # the loop keeps only weak references to tasks
         task.add_done_callback(self._closing.discard)
 
@@ -165,7 +180,17 @@ class AsyncIO:
         await self._clock.asleep(seconds)
 
     async def wait(self, future: concurrent.futures.Future[T], timeout_s: float | None) -> T:
-        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), timeout_s)
+        loop = asyncio.get_running_loop()
+        landed = asyncio.Event()
+
+        def wake(_: object) -> None:
+            with contextlib.suppress(RuntimeError):  # who waited is gone, and its loop with it
+                loop.call_soon_threadsafe(landed.set)
+
+        future.add_done_callback(wake)
+        async with asyncio.timeout(timeout_s):
+            await landed.wait()
+        return future.result()
 
     async def offload(self, function: Callable[[], T]) -> T:
         return await asyncio.to_thread(function)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from routekit.plugin import Observer
 from routekit.types import Event
@@ -30,6 +30,6 @@ class Notifier:
                     self._failed.add(place)
                     _log.exception("observer %r failed; further failures of it are not logged", observer)
 
-    def close(self) -> None:
-        for observer in self._observers:
-            observer.close()
+    @property
+    def closers(self) -> tuple[Callable[[], None], ...]:
+        return tuple(observer.close for observer in self._observers)

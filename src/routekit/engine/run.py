@@ -33,7 +33,10 @@ if hasattr(os, "register_at_fork"):
 
 
 class Run:
-    """Mutable, owned by one request. `used` counts the attempts that the limit of attempts counts."""
+    """Mutable, owned by one request. `used` counts the attempts that the limit of attempts counts.
+
+    `holds` numbers the holds; `unbilled_nanos` is what an answer under review costs, not yet recorded.
+    """
 
     __slots__ = (
         "attempts",
@@ -42,9 +45,11 @@ class Run:
         "cost_nanos",
         "deadline",
         "decision",
+        "holds",
         "id",
         "notes",
         "request",
+        "unbilled_nanos",
         "used",
     )
 
@@ -57,6 +62,8 @@ class Run:
         self.notes: list[str] = []
         self.cost_nanos = 0
         self.cost_known = True
+        self.holds = 0
+        self.unbilled_nanos = 0
         self.used = 0
         self.cache: CacheStatus = "bypass"
 
@@ -159,7 +166,7 @@ class Answered:
         self.usage = usage
 
 
-def copied(message: Message) -> Message:
+def copied(message: Mapping[str, Any]) -> Message:
     """A message that its new owner may change."""
     return {key: _copied(value) for key, value in message.items()}  # type: ignore[return-value]  # same keys
 

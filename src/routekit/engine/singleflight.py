@@ -7,7 +7,18 @@ import threading
 
 from routekit.types import CacheEntry
 
-Flight = concurrent.futures.Future["CacheEntry | None"]
+
+class Flight(concurrent.futures.Future["CacheEntry | None"]):
+    """One call under way, and the thread that leads it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
+    @property
+    def led_here(self) -> bool:
+        """Whether its leader runs in this thread: on this thread's event loop, or further up its stack."""
+        return self._thread == threading.get_ident()
 
 
 class SingleFlight:
@@ -27,7 +38,7 @@ class SingleFlight:
             flight = self._flights.get(key)
             if flight is not None:
                 return flight, False
-            flight = self._flights[key] = concurrent.futures.Future()
+            flight = self._flights[key] = Flight()
             return flight, True
 
     def land(self, key: str, flight: Flight, entry: CacheEntry | None) -> None:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import Any, Protocol, Self
 
 from routekit.engine.asking import Asking, Opened, as_provider_error, usage_so_far
-from routekit.engine.assemble import chunks_of, message_of
+from routekit.engine.assemble import arguments_of, chunks_of, message_of
 from routekit.engine.billing import usage_or_estimate
 from routekit.engine.io import IO, run_sync
-from routekit.engine.run import Run
-from routekit.errors import ProviderTimeoutError, ProviderUnavailableError, StreamInterruptedError
-from routekit.types import CacheEntry, Chunk, Outcome, RouteResult, Usage
+from routekit.engine.run import Run, copied
+from routekit.errors import (
+    InvalidResponseError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+    StreamInterruptedError,
+)
+from routekit.types import CacheEntry, Chunk, Message, Outcome, RouteResult, Usage
 
 Keep = Callable[[RouteResult, tuple[dict[str, Any], ...]], Awaitable[None]]
 
@@ -28,7 +34,10 @@ class RunningStream(Protocol):
 
 
 class LiveStream:
-    """An upstream stream past its commit point. A failure now is a `StreamInterruptedError`."""
+    """An upstream stream past its commit point. A failure now is a `StreamInterruptedError`.
+
+    Another thread or task may abandon it while it is being read; whoever ends it first does so alone.
+    """
 
     def __init__(
         self,
@@ -48,8 +57,7 @@ class LiveStream:
         self._asking = asking
         self._keep = keep
         self._failed = failed
-        self._handed = 0
-        self._open = True
+        self._ended = threading.Lock()  # taken once, by whoever ends the attempt; nobody waits for it
         self.result: RouteResult | None = None
 
     async def next(self) -> Chunk | None:
@@ -59,31 +67,39 @@ class LiveStream:
             StreamInterruptedError: the upstream failed after content was handed over.
         """
         if self._ready:
-            self._handed += 1
             return self._ready.popleft()
-        if not self._open:
+        if self._ended.locked():
             return None
         try:
-            chunk = await self._io.next(self._handle)
+            chunk = await self._io.next(self._handle, self._run.deadline.remaining_s())
+            if chunk is not None and not isinstance(chunk, Chunk):
+                raise TypeError(f"a stream yields Chunk objects, not {type(chunk).__name__}")
         except Exception as error:
+            if not self._claim():
+                return None
             raise self._interrupted(error)  # noqa: B904 - it brings its own cause
         except BaseException:
             self.abandon()
             raise
-        if chunk is None:
-            await self._finish()
+        if self._ended.locked():  # abandoned meanwhile, when a stream that is being read cannot be closed
+            self._io.discard(self._handle)
             return None
-        if self._run.deadline.expired:
+        if chunk is None:
+            if self._claim():
+                await self._finish()
+            return None
+        if self._run.deadline.expired and self._claim():
             raise self._interrupted(TimeoutError())
         self._chunks.append(chunk)
-        self._handed += 1
         return chunk
+
+    def _claim(self) -> bool:
+        return self._ended.acquire(blocking=False)
 
     def abandon(self) -> None:
         """Gives the stream up: closes the connection and pays for what was used. Idempotent."""
-        if not self._open:
+        if not self._claim():
             return
-        self._open = False
         self._ready.clear()
         self._io.discard(self._handle)
         self._asking.ended(self._run, self._permit, "cancelled", usage_so_far(self._permit.candidate, self._chunks))
@@ -93,14 +109,18 @@ class LiveStream:
         reason = next((chunk.finish_reason for chunk in reversed(self._chunks) if chunk.finish_reason), None)
         if reason is None:
             raise self._interrupted(ProviderUnavailableError("the stream ended without a finish reason"))
-        self._open = False
-        result = self._end("ok", reason)
+        try:
+            message = message_of(self._chunks)
+        except Exception as error:
+            malformed = InvalidResponseError("the pieces of the stream do not make a message")
+            malformed.__cause__ = error
+            raise self._interrupted(malformed)  # noqa: B904 - it brings its own cause
+        result = self._end("ok", reason, message)
         self.result = result
-        deltas = tuple(dict(chunk.delta) for chunk in self._chunks if chunk.delta)
+        deltas = tuple(dict(copied(chunk.delta)) for chunk in self._chunks if chunk.delta)
         await self._keep(result, deltas)
 
     def _interrupted(self, cause: Exception) -> StreamInterruptedError:
-        self._open = False
         self._io.discard(self._handle)
         deployment = self._permit.candidate.deployment
         failure = as_provider_error(cause, deployment)
@@ -109,7 +129,11 @@ class LiveStream:
                 "the deadline was over in the middle of the stream", deployment=deployment.name
             )
             failure.blame = "request"
-        partial = self._end("interrupted", None, failure)
+        try:
+            message = message_of(self._chunks)
+        except Exception:
+            message = {"role": "assistant", "content": "".join(str(chunk.text) for chunk in self._chunks)}
+        partial = self._end("interrupted", None, message, failure)
         error = StreamInterruptedError(
             f"the stream from {deployment.name} broke after {len(partial.text)} characters: {failure}", partial=partial
         )
@@ -117,14 +141,11 @@ class LiveStream:
         self._failed(error)
         return error
 
-    def _end(self, outcome: Outcome, reason: str | None, failure: Any = None) -> RouteResult:
+    def _end(self, outcome: Outcome, reason: str | None, message: Message, failure: Any = None) -> RouteResult:
         chunks, candidate = self._chunks, self._permit.candidate
-        message = message_of(chunks)
         usage: Usage | None = next((chunk.usage for chunk in reversed(chunks) if chunk.usage is not None), None)
-        calls = message.get("tool_calls") or ()
-        tool_text = "".join((call.get("function") or {}).get("arguments") or "" for call in calls)
         content = message.get("content")
-        usage = usage_or_estimate(usage, candidate, content if isinstance(content, str) else "", tool_text)
+        usage = usage_or_estimate(usage, candidate, content if isinstance(content, str) else "", arguments_of(message))
         self._asking.ended(self._run, self._permit, outcome, usage, failure)
         model = next((chunk.model for chunk in chunks if chunk.model), None)
         logprobs = [chunk.logprobs["content"] for chunk in chunks if chunk.logprobs and chunk.logprobs.get("content")]
@@ -264,6 +285,8 @@ class AsyncStream:
             raise RuntimeError("the stream could not be opened before, or was closed")
         running: RunningStream = await start()
         self._running = running
+        if self._over:  # closed while it was being opened
+            running.abandon()
         return running
 
     def close(self) -> None:
