@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from routekit import Router
@@ -13,7 +13,12 @@ from routekit.types import Chunk, RouteResult
 
 
 def scripted_router(
-    providers: Mapping[str, Provider], *, config: Mapping[str, Any] | None = None, seed: int = 1, **deployments: Any
+    providers: Mapping[str, Provider],
+    *,
+    config: Mapping[str, Any] | None = None,
+    plugins: Iterable[Any] = (),
+    seed: int = 1,
+    **deployments: Any,
 ) -> Router:
     """A router whose deployments are the given providers, in that order, on one virtual clock.
 
@@ -36,7 +41,7 @@ def scripted_router(
         tables.append({**table, **deployments.get(name, {})})
     return Router(
         {"deployments": tables, **(config or {})},
-        plugins=[plugin_module(ScriptedProvider())],
+        plugins=[plugin_module(ScriptedProvider()), *plugins],
         providers=providers,
         clock=clock,
         seed=seed,

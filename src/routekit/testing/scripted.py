@@ -57,7 +57,7 @@ class ScriptedProvider(Provider):
 
     def __init__(self, *script: Script, clock: Clock | None = None) -> None:
         self._script = list(script) or [Reply()]
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a forgotten stream may be closed by the garbage collector
         self.clock = clock or VirtualClock()
         self.calls: list[ProviderCall] = []
         self.open_streams = 0
@@ -79,7 +79,7 @@ class ScriptedProvider(Provider):
         return self._stream(call)
 
     def _stream(self, call: ProviderCall) -> Iterator[Chunk]:
-        self.open_streams += 1
+        self._opened(1)
         try:
             for item in self._steps(call):
                 if isinstance(item, (int, float)):
@@ -87,10 +87,10 @@ class ScriptedProvider(Provider):
                 else:
                     yield item
         finally:
-            self.open_streams -= 1
+            self._opened(-1)
 
     async def astream(self, call: ProviderCall) -> AsyncIterator[Chunk]:
-        self.open_streams += 1
+        self._opened(1)
         try:
             for item in self._steps(call):
                 if isinstance(item, (int, float)):
@@ -98,7 +98,11 @@ class ScriptedProvider(Provider):
                 else:
                     yield item
         finally:
-            self.open_streams -= 1
+            self._opened(-1)
+
+    def _opened(self, change: int) -> None:
+        with self._lock:
+            self.open_streams += change
 
     def embed(self, deployment: Deployment, texts: Sequence[str], *, timeout_s: float | None = None) -> Embeddings:
         """Counts of letters: crude, but alike for texts that are alike."""
