@@ -200,7 +200,7 @@ class Catalog:
 
         A known `base_url` says which vendor's price applies. What nobody described is assumed to
         chat, stream, call tools and answer in JSON, and has no price: unknown, never zero.
-        ``options["best_of"]`` multiplies the notional price of a local model.
+        ``options["best_of"]`` multiplies the notional output price of a local model.
         """
         endpoint = _endpoint_at(base_url)
         if endpoint is None:
@@ -413,5 +413,6 @@ def _count(value: Any) -> int | None:
 
 
 def _times(model: Model, price: Price, factor: int) -> Model:
-    dearer = replace(price, input=price.input * factor, output=price.output * factor)
-    return replace(model, price=dearer, sources={**model.sources, "price": f"{model.sources['price']} x {factor}"})
+    dearer = replace(price, output=price.output * factor)  # the prompt is read once for all samples
+    source = f"{model.sources['price']}, {factor} answers written"
+    return replace(model, price=dearer, sources={**model.sources, "price": source})

@@ -309,7 +309,7 @@ def test_best_of_draws_several_and_gives_one(select: Any) -> None:
         assert len([chunk for chunk in chunks if chunk.text]) == 1
         usage = chunks[-1].usage
         assert usage is not None
-        assert usage.output_tokens > 6  # all samples are counted, not only the chosen one
+        assert 1 <= usage.output_tokens <= 6  # one answer's share: the tier's price counts all samples
         assert usage.input_tokens < 40  # the prompt was read once
         assert chunks[0].logprobs is None  # nobody asked for them
     finally:

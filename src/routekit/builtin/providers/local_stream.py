@@ -260,7 +260,9 @@ class ChunkReader:
             yield self._chunk({"content": sample.text}, logprobs=sample.logprobs)
         else:
             self._check_json(sample)
-        usage = Usage(input_tokens=self._input, output_tokens=self._output, cache_read_tokens=self._cached)
+        # One answer's share: the price of a best-of tier is that of all of its samples.
+        output = -(-self._output // len(self._samples))
+        usage = Usage(input_tokens=self._input, output_tokens=output, cache_read_tokens=self._cached)
         yield Chunk({} if self._said_role else {"role": "assistant", "content": ""}, finish, usage, self._model)
 
     def _tool_or_answer(self, sample: Sample) -> Iterator[Chunk]:
