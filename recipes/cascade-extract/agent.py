@@ -1,4 +1,4 @@
-"""Orders out of e-mails: a cheap tier answers, a check looks at it, and a better tier gets what failed."""
+"""Orders out of e-mails: a cheap tier answers, a check looks at it, and a dearer tier gets what failed."""
 
 from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel, Field, ValidationError

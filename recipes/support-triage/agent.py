@@ -1,4 +1,4 @@
-"""A support desk as an LCEL chain: classify cheaply, retrieve, answer with the better tier, inside a budget."""
+"""A support desk as an LCEL chain: classify cheaply, retrieve, answer with the dearer tier, inside a budget."""
 
 import uuid
 from typing import Literal

@@ -1,7 +1,7 @@
 """Models on this machine: llama.cpp in the process, no server, no key, nothing leaves it.
 
 ``provider = "local"`` with ``model = "smollm2"`` needs `routekit models pull smollm2` once; `path` names
-any other GGUF file. `best_of` makes a better tier out of the same weights: it draws several answers
+any other GGUF file. `best_of` makes a dearer tier out of the same weights: it draws several answers
 and keeps one (see `local_select`).
 """
 
