@@ -8,7 +8,9 @@ import time
 from routekit import Router
 from routekit.testing import ScriptedProvider, plugin_module
 
-STRATEGIES = ("cheapest", "fastest", "best", "balanced", "ordered", "weighted", "least-busy", "rules", "per-step", "cascade")
+STRATEGIES = (
+    "cheapest", "fastest", "best", "balanced", "ordered", "weighted", "least-busy", "rules", "per-step", "cascade",
+)  # fmt: skip
 COUNTS = (1, 10, 100, 1000)
 
 

@@ -138,7 +138,7 @@ def clients(port: int) -> dict[str, Callable[[int], None]]:
         "http.client": by_http_client,
         "urllib3": by_urllib3,
         "httpx": by_httpx,
-        "routekit complete (urllib3)": by_provider,
+        "routekit complete": by_provider,
         "routekit acomplete (aiohttp)": lambda count: runner.run(awaited(count)),
         "routekit stream, per chunk": by_stream,
         "routekit astream, per chunk": by_async_stream,

@@ -88,10 +88,9 @@ def _plugins() -> str:
 
 
 def _cli() -> str:
-    lines = ["# Command line\n"]
-    for context in _contexts(command_line, "routekit", None):
-        lines.append(f"## {context.command_path}\n\n```text\n{context.get_help()}\n```\n")
-    return "\n".join(lines)
+    contexts = _contexts(command_line, "routekit", None)
+    helps = [f"## {context.command_path}\n\n```text\n{context.get_help()}\n```\n" for context in contexts]
+    return "\n".join(["# Command line\n", *helps])
 
 
 def _contexts(command: click.Command, name: str, parent: click.Context | None) -> Iterator[click.Context]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.support.routers import FACES, AsyncFace, SyncFace
 
 
@@ -24,13 +22,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(autouse=True)
-def _home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the state or the keys of whoever runs it."""
     home: Path = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("ROUTEKIT_HOME", str(home))
     monkeypatch.setenv("ROUTEKIT_PLUGINS", "")
     monkeypatch.delenv("ROUTEKIT_CONFIG", raising=False)
-    yield
 
 
 @pytest.fixture(params=FACES, ids=lambda face: face.name)

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+LOADED = "import sys\nprint(*sorted({name.partition('.')[0] for name in sys.modules}))"
+ONE = "{'deployments': [{'name': 'a', 'provider': 'litellm', 'model': 'm'}]}"
 
 
 def loaded_after(code: str) -> set[str]:
     """Top-level modules that are loaded once `code` has run in a fresh interpreter."""
     run = subprocess.run(
-        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"],
+        [sys.executable, "-c", f"{code}\n{LOADED}"],
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     return set(run.stdout.splitlines()[-1].split())
@@ -35,7 +37,7 @@ def test_imports_go_one_way() -> None:
         "import routekit",
         "from routekit import Router",
         "import routekit.plugin, routekit.testing",
-        "from routekit import Router; Router.from_dict({'deployments': [{'name': 'a', 'provider': 'litellm', 'model': 'm'}]})",
+        f"from routekit import Router; Router.from_dict({ONE})",
     ],
 )
 def test_what_is_heavy_is_loaded_by_the_first_call_that_needs_it(code: str) -> None:
