@@ -1,10 +1,14 @@
-"""The synchronous client: urllib3, one pool for all threads.
+"""The synchronous client: urllib3's connections, one pool for all threads, with http.client's responses on them.
 
-urllib3 was chosen by measurement (``benchmarks/sync_client.py``, CPU time per call against the loopback, a bare
-socket being 1): http.client 5.7, urllib3 12.5, httpx 28. http.client would save 65 microseconds of a call that
-takes a model seconds, and have us write pooling, TLS and proxies ourselves; httpx would cost twice as much.
+urllib3 gives what is hard to do well: the pool, TLS, proxies, and the check that an idle connection still
+stands. Its requests and responses cost more than all the rest of a call, though. Microseconds of CPU a call on
+the loopback (``benchmarks/sync_client.py``): a bare socket 30, http.client on one connection 70, urllib3 130,
+httpx 256; this client 63, with building the body and reading the answer. So an endpoint that is reached directly is
+spoken to without them: the head of a request, the same each time but for its length, is written once and
+leaves with the body in one system call, and `Response` is http.client's with the headers in a plain dict.
+An endpoint behind a proxy goes through urllib3 as it is.
 
-Two things are added to it. A read limit of urllib3, as of any socket, holds per read, so an endpoint that
+Two things are added. A read limit of urllib3, as of any socket, holds per read, so an endpoint that
 drips bytes could hold a call for ever: `BoundedSocket` turns a limit into a point in time that all reads
 and writes together may not pass. And, as in the asynchronous client, a request is never sent twice: a
 connection that the server closed while it was idle is found before it is used again, which urllib3 does.
@@ -13,6 +17,7 @@ connection that the server closed while it was idle is found before it is used a
 from __future__ import annotations
 
 import contextlib
+import http.client
 import io
 import threading
 from collections import deque
@@ -24,6 +29,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as URLLib3TimeoutError
+from urllib3.util import parse_url
 
 from routekit.builtin.providers.openai_endpoint import Endpoint
 from routekit.builtin.providers.openai_errors import classify
@@ -36,20 +42,18 @@ _IDLE_S = 60.0
 """Connections unused for this long are dropped: a firewall between may have forgotten them without a word."""
 
 _READ_BYTES = 65_536
-_FAILURES = (HTTPError, OSError, ValueError, AttributeError)
+_LINE_BYTES = 65_536
+_HEADER_LINES = 100
+_FAILURES = (HTTPError, http.client.HTTPException, OSError, ValueError, AttributeError)
 """The last two are what a pool or response says that another thread closed."""
 
 
 class BoundedSocket:
-    """A socket whose timeout is a deadline: `settimeout(t)` bounds all that follows, not each read, to t seconds.
-
-    A request's head waits for its body, so that both leave in one system call and one packet.
-    """
+    """A socket whose timeout is a deadline: `settimeout(t)` bounds all that follows, not each read, to t seconds."""
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
         self._by: float | None = None
-        self._head = b""
 
     def settimeout(self, timeout_s: float | None) -> None:
         self._by = None if timeout_s is None else monotonic() + timeout_s
@@ -64,12 +68,8 @@ class BoundedSocket:
             self._sock.settimeout(left)
 
     def sendall(self, data: Any) -> None:
-        if not self._head and data[:5] == b"POST ":
-            self._head = data  # each of our requests has a body: it follows at once
-            return
         self.arm()
-        head, self._head = self._head, b""
-        self._sock.sendall(head + data if head else data)
+        self._sock.sendall(data)
 
     def makefile(self, mode: str) -> io.BufferedReader:
         return io.BufferedReader(_BoundedReader(self, self._sock.makefile(mode, buffering=0)), _READ_BYTES)
@@ -125,6 +125,127 @@ class _TLSPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
 
+class Response(http.client.HTTPResponse):
+    """A response on a connection of urllib3's pool: http.client's body, with `headers` as a dict, names in lower case.
+
+    http.client reads headers with the parser for e-mail, at 20 microseconds a response.
+    Beyond that, `release_conn` gives the connection back, and a body that ends before its announced length fails.
+    """
+
+    def __init__(self, connection: Any, pool: Any) -> None:
+        super().__init__(connection.sock, method="POST")
+        self.connection = connection
+        self._pool = pool
+        self._complete = False
+
+    def begin(self) -> None:
+        """Reads status line and headers.
+
+        Raises:
+            http.client.HTTPException: this is no HTTP/1, or a head without end.
+        """
+        status = 100
+        while status < 200:  # "Continue" and "Early Hints" come before the response proper
+            version, status = self._read_status_line()
+            headers = self._read_headers()
+        self.code = self.status = status
+        self.version = version
+        self.headers = self.msg = headers  # type: ignore[assignment]  # a dict is enough for http.client too
+        self.chunked = headers.get("transfer-encoding", "").lower() == "chunked"
+        self.chunk_left = None
+        length = headers.get("content-length", "")
+        self.length = int(length) if length.isdecimal() and not self.chunked else None
+        if status in (204, 304):
+            self.length = 0
+        kept = headers.get("connection", "").lower()
+        closes = "close" in kept if version == 11 else "keep-alive" not in kept
+        self.will_close = closes or (self.length is None and not self.chunked)
+
+    def _read_status_line(self) -> tuple[int, int]:
+        line = self.fp.readline(_LINE_BYTES)
+        if not line:
+            raise http.client.RemoteDisconnected("Remote end closed connection without response")
+        version, _, rest = line.partition(b" ")
+        digits = rest.strip()[:3]
+        if not version.startswith(b"HTTP/1.") or len(digits) != 3 or not digits.isdigit():
+            raise http.client.BadStatusLine(line[:100].decode("latin-1"))
+        return 10 if version == b"HTTP/1.0" else 11, int(digits)
+
+    def _read_headers(self) -> dict[str, str]:
+        readline, headers, name = self.fp.readline, dict[str, str](), ""
+        for _ in range(_HEADER_LINES + 1):
+            line = readline(_LINE_BYTES).decode("latin-1")
+            if line in ("\r\n", "\n"):
+                return headers
+            if not line.endswith("\n"):
+                raise http.client.HTTPException("the head of the response is cut off, or a line of it too long")
+            if line[0] in " \t":  # the old way to go on with a value
+                headers[name] = f"{headers.get(name, '')} {line.strip()}"
+                continue
+            name, _, value = line.partition(":")
+            name, value = name.strip().lower(), value.strip()
+            if name not in headers:
+                headers[name] = value
+            elif name != "content-length" or headers[name] != value:
+                headers[name] += f", {value}"
+        raise http.client.HTTPException(f"got more than {_HEADER_LINES} headers")
+
+    def read(self, amt: int | None = None) -> bytes:
+        return self._checked(super().read(amt))
+
+    def read1(self, n: int = -1) -> bytes:
+        return self._checked(super().read1(n))
+
+    def _checked(self, data: bytes) -> bytes:
+        """`data`; where it is empty, the body is over, and must be whole."""
+        if not data:
+            if self.length:
+                raise http.client.IncompleteRead(b"", self.length)
+            self._complete = True
+        return data
+
+    def release_conn(self) -> None:
+        """Gives the connection back: open if the body was read to its end and the server keeps it, else closed."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            self.close()
+            if self.will_close or not self._complete:
+                connection.close()
+            self._pool._put_conn(connection)  # a closed one opens anew when its turn comes
+
+
+AnyResponse = Response | urllib3.BaseHTTPResponse
+"""Direct or through a proxy: `status`, `headers`, `read`, `read1`, `close` and `release_conn` of both are alike."""
+
+
+class _HeadWriter(http.client.HTTPConnection):
+    """Keeps what it would send."""
+
+    written = b""
+
+    def send(self, data: Any) -> None:
+        self.written += data
+
+
+def _head(url: str, headers: dict[str, str]) -> bytes:
+    """A POST's head, as http.client writes and checks it, but for the length, which goes in by ``%``.
+
+    Raises:
+        ValueError: a header cannot be sent.
+        http.client.HTTPException: nor can the address.
+    """
+    parts = urlsplit(url)
+    writer = _HeadWriter(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+    writer.default_port = 443 if parts.scheme == "https" else 80
+    target = parse_url(url).request_uri  # percent-encoded where need be
+    given = {name.lower() for name in headers}
+    writer.putrequest("POST", target, skip_host="host" in given, skip_accept_encoding="accept-encoding" in given)
+    for name, value in headers.items():
+        writer.putheader(name, value)
+    writer.endheaders()
+    return writer.written[:-2].replace(b"%", b"%%") + b"Content-Length: %d\r\n\r\n"
+
+
 class SyncClient:
     """Sends requests from any thread."""
 
@@ -138,9 +259,7 @@ class SyncClient:
         self._lock = threading.Lock()
         self._used_at = monotonic()
         self._pool = self._make_pool()
-        # A single host's pool takes the path alone, which saves parsing the address for each call.
-        shown = str if endpoint.proxy is not None else _target
-        self._chat_url, self._embeddings_url = shown(endpoint.chat_url), shown(endpoint.embeddings_url)
+        self._heads: dict[str, bytes] = {}
 
     def _make_pool(self) -> Any:
         maxsize = self.endpoint.options.max_connections
@@ -159,7 +278,7 @@ class SyncClient:
         response = None
         failure: ProviderError
         try:
-            url = self._embeddings_url if embeddings else self._chat_url
+            url = self.endpoint.embeddings_url if embeddings else self.endpoint.chat_url
             response = self.send(body, timeout_s or self.read_timeout_s, url=url)
             payload = self.read(response, deployment)
             if response.status == 200:
@@ -176,15 +295,19 @@ class SyncClient:
                 response.release_conn()
         raise failure  # outside of the handler: no chained exception
 
-    def send(self, body: bytes, timeout_s: float, *, url: str | None = None) -> urllib3.BaseHTTPResponse:
+    def send(self, body: bytes, timeout_s: float, *, url: str | None = None) -> AnyResponse:
         """The response's head. What is left of `timeout_s` goes on to bound its body."""
         now = monotonic()
         if now - self._used_at > _IDLE_S:
             self._renew()
         self._used_at = now
+        if url is None:
+            url = self.endpoint.chat_url
+        if self.endpoint.proxy is None:
+            return self._send_directly(body, timeout_s, now + timeout_s, url)
         response: urllib3.BaseHTTPResponse = self._pool.urlopen(
             "POST",
-            self._chat_url if url is None else url,
+            url,
             body=body,
             headers=self._headers,
             retries=False,
@@ -196,17 +319,39 @@ class SyncClient:
         )
         return response
 
-    def read(self, response: urllib3.BaseHTTPResponse, deployment: str) -> bytes:
+    def _send_directly(self, body: bytes, timeout_s: float, by: float, url: str) -> Response:
+        head = self._heads.get(url)
+        if head is None:
+            head = self._heads[url] = _head(url, self._headers)
+        pool = self._pool
+        connection = pool._get_conn(timeout=timeout_s)  # none that the server has closed
+        try:
+            if connection.sock is None:
+                connection.timeout = min(_left_s(by), self._connect_timeout_s)
+                connection.connect()
+            sock = connection.sock
+            sock.settimeout(_left_s(by))
+            with contextlib.suppress(BrokenPipeError):  # who refuses a body midway may have said why
+                sock.sendall(head % len(body) + body)
+            response = Response(connection, pool)
+            response.begin()
+            return response
+        except BaseException:
+            connection.close()
+            pool._put_conn(connection)
+            raise
+
+    def read(self, response: AnyResponse, deployment: str) -> bytes:
         """The body, bounded; of an error only the beginning."""
         refused = response.status != 200
         limit = ERROR_BODY_BYTES if refused else self.limit
-        body = Body(response.headers.get("Content-Encoding"), limit, deployment, truncate=refused)
-        while data := response.read(_READ_BYTES, decode_content=False):
+        body = Body(response.headers.get("content-encoding"), limit, deployment, truncate=refused)
+        while data := response.read(_READ_BYTES):
             if not body.add(data):
                 break
         return body.joined()
 
-    def refusal(self, response: urllib3.BaseHTTPResponse, payload: bytes, deployment: str) -> ProviderError:
+    def refusal(self, response: AnyResponse, payload: bytes, deployment: str) -> ProviderError:
         headers = {name.lower(): value for name, value in response.headers.items()}
         return classify(response.status, headers, payload, deployment=deployment, redact=self.endpoint.redact)
 
@@ -234,9 +379,11 @@ def _close(pool: Any) -> None:
     pool.clear() if isinstance(pool, urllib3.PoolManager) else pool.close()
 
 
-def _target(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.path}?{parts.query}" if parts.query else parts.path
+def _left_s(by: float) -> float:
+    left_s = by - monotonic()
+    if left_s <= 0:
+        raise TimeoutError("timed out")
+    return left_s
 
 
 class SyncStream:
@@ -248,7 +395,7 @@ class SyncStream:
         self._body = body
         self._reader = ChunkReader(call, client.limit, client.endpoint.redact)
         self._ready: deque[Chunk] = deque()
-        self._response: urllib3.BaseHTTPResponse | None = None
+        self._response: AnyResponse | None = None
         self._bounded: BoundedSocket | None = None
         self._over = False
         self._by: float | None = None
@@ -292,7 +439,7 @@ class SyncStream:
             assert self._response is not None
             if self._bounded is not None:
                 self._bounded.settimeout(self._patience_s())
-            received = self._response.read1(_READ_BYTES, decode_content=False)
+            received = self._response.read1(_READ_BYTES)
             if not received:
                 self._response.release_conn()
             return received
@@ -332,9 +479,9 @@ class SyncStream:
         name = call.deployment.name
         if response.status != 200:
             raise client.refusal(response, client.read(response, name), name)
-        if response.headers.get("Content-Type", "").startswith("application/json"):
+        if response.headers.get("content-type", "").startswith("application/json"):
             self._ready.extend(self._reader.whole(client.read(response, name)))
-        self._reader.expect(response.headers.get("Content-Encoding"))
+        self._reader.expect(response.headers.get("content-encoding"))
 
     def close(self) -> None:
         """Ends the stream. A connection whose answer was read to the end went back to the pool."""
