@@ -86,8 +86,8 @@ def run(context):
     escalations = sum(bool(row["escalated"]) for row in rows)
     valid = sum(row["valid"] for row in rows)
     console.print(
-        f"\n{valid} of {len(rows)} orders passed the check; {escalations} were escalated; ${total.cost_usd} in all, "
+        f"\n{valid} of {len(rows)} orders passed the check; {escalations} were escalated; {total.cost} in all, "
         "refused answers included.",
         markup=False,
     )
-    return {"orders": rows, "escalations": escalations, "valid": valid, "cost_usd": str(total.cost_usd)}
+    return {"orders": rows, "escalations": escalations, "valid": valid, "cost_usd": float(total.cost.usd)}

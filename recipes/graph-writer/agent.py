@@ -4,6 +4,7 @@ from typing import TypedDict
 
 from langgraph.graph import END, START, StateGraph
 
+from routekit import Money
 from routekit.langchain import RoutedChatModel
 from routekit.recipes.receipts import Receipts
 
@@ -47,7 +48,8 @@ def run(context):
     for call in receipts.calls:
         context.console.print(f"\n{call['node']}: {text[call['node']].strip()}", markup=False)
         context.console.print(
-            f"  by {call['deployment']} under {call['strategy']}, ${call['cost_usd']}: {call['reason']}", markup=False
+            f"  by {call['deployment']} under {call['strategy']}, {Money(call['cost_nanos'])}: {call['reason']}",
+            markup=False,
         )
-    context.console.print(f"\nthe whole text: ${receipts.cost_usd}", markup=False)
-    return {"text": text, "nodes": receipts.calls, "cost_usd": str(receipts.cost_usd)}
+    context.console.print(f"\nthe whole text: {receipts.cost}", markup=False)
+    return {"text": text, "nodes": receipts.calls, "cost_usd": float(receipts.cost.usd)}

@@ -80,8 +80,8 @@ def run(context):
                     "first_choice": first,
                     "reason": result.decision.reason,
                     "ttft_s": result.ttft_s,
-                    "cost_usd": str(result.cost.usd),
-                    "saved_usd": str(saved.usd),
+                    "cost_usd": float(result.cost.usd),
+                    "saved_usd": float(saved.usd),
                     "fell_back_from": [a.deployment.name for a in failed],
                     "rejected": {r.deployment.name: r.reason for r in result.decision.rejections},
                     "text": result.text,
@@ -126,8 +126,8 @@ def run(context):
 
     return {
         "rows": [{k: v for k, v in row.items() if k not in ("cost", "saved")} for row in rows],
-        "cost_usd": str(cost.usd),
-        "saved_usd": str(saved.usd),
+        "cost_usd": float(cost.usd),
+        "saved_usd": float(saved.usd),
         "fallbacks": len(fallbacks),
         "explain": decision.to_dict(),
     }

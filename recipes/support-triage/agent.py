@@ -7,6 +7,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from pydantic import BaseModel, Field
 
+from routekit import Money
 from routekit.langchain import RoutedChatModel
 from routekit.recipes.receipts import Receipts
 
@@ -113,10 +114,10 @@ def run(context):
         console.print(f"  reply: {done['reply'].text.strip()}", markup=False)
         for step, call in zip(("classify", "answer"), receipts.calls, strict=True):
             console.print(
-                f"  {step}: {call['deployment']} by {call['strategy']}, ${call['cost_usd']}: {call['reason']}",
+                f"  {step}: {call['deployment']} by {call['strategy']}, {Money(call['cost_nanos'])}: {call['reason']}",
                 markup=False,
             )
-        console.print(f"  budget of run {run_id}: ${receipts.cost_usd} of ${limit:g} used", markup=False)
+        console.print(f"  budget of run {run_id}: {receipts.cost} of ${limit:g} used", markup=False)
         rows.append(
             {
                 "ticket": ticket,
@@ -125,7 +126,7 @@ def run(context):
                 "document": done["found"]["name"],
                 "reply": done["reply"].text,
                 "steps": receipts.calls,
-                "spent_usd": str(receipts.cost_usd),
+                "spent_usd": float(receipts.cost.usd),
                 "limit_usd": str(limit),
             }
         )

@@ -10,6 +10,7 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import tool
 from langgraph.errors import GraphRecursionError
 
+from routekit import Money
 from routekit.langchain import RoutedChatModel, RoutingMiddleware
 from routekit.recipes.receipts import Receipts
 
@@ -100,7 +101,8 @@ def run(context):
             console.print(f"  tool {message.name} returned {message.text}", markup=False)
         for call in receipts.calls:
             console.print(
-                f"  {call['deployment']} under {call['strategy']}, ${call['cost_usd']}: {call['reason']}", markup=False
+                f"  {call['deployment']} under {call['strategy']}, {Money(call['cost_nanos'])}: {call['reason']}",
+                markup=False,
             )
         if not finished:
             console.print(f"  stopped after {MAX_STEPS} steps without an answer", markup=False)
@@ -119,7 +121,7 @@ def run(context):
                 "heeded": heeded,
                 "tools": [{"name": m.name, "result": m.text} for m in used],
                 "steps": receipts.calls,
-                "cost_usd": str(receipts.cost_usd),
+                "cost_usd": float(receipts.cost.usd),
             }
         )
     if context.is_local and not all(row["heeded"] for row in rows):

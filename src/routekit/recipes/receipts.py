@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.outputs import LLMResult
+
+from routekit.types import Money
 
 
 class Receipts(BaseCallbackHandler):
@@ -17,7 +18,7 @@ class Receipts(BaseCallbackHandler):
 
         receipts = Receipts()
         chain.invoke(question, config={"callbacks": [receipts]})
-        receipts.cost_usd
+        receipts.cost
     """
 
     run_inline = True
@@ -27,8 +28,8 @@ class Receipts(BaseCallbackHandler):
         self._nodes: dict[UUID, str | None] = {}
 
     @property
-    def cost_usd(self) -> Decimal:
-        return sum((Decimal(call["cost_usd"]) for call in self.calls), Decimal(0))
+    def cost(self) -> Money:
+        return Money(sum(call["cost_nanos"] for call in self.calls))
 
     def on_chat_model_start(
         self, serialized: dict[str, Any], messages: list[list[Any]], *, run_id: UUID, **kwargs: Any

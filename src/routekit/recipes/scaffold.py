@@ -32,6 +32,7 @@ _AGENT = '''\
 
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
+from routekit import Money
 from routekit.langchain import RoutedChatModel
 
 
@@ -46,7 +47,7 @@ def run(context):
     routed = message.response_metadata["routekit"]
     context.console.print(StrOutputParser().invoke(message), markup=False)
     context.console.print(
-        f"answered by {routed['deployment']} for ${routed['cost_usd']}: {routed['reason']}", markup=False
+        f"answered by {routed['deployment']} for {Money(routed['cost_nanos'])}: {routed['reason']}", markup=False
     )
     return {"answer": message.text, "deployment": routed["deployment"], "cost_usd": routed["cost_usd"]}
 '''

@@ -57,11 +57,6 @@ class Money:
         """The amount in US dollars, exact."""
         return Decimal(self.nanos) / NANOS_PER_USD
 
-    @property
-    def usd_text(self) -> str:
-        """The amount in US dollars as plain digits, for records: "0.000000454"."""
-        return str(self)[1:]
-
     def less(self, other: Money) -> Money:
         """The difference, or zero where `other` is the larger one."""
         return Money(max(0, self.nanos - other.nanos))

@@ -115,7 +115,8 @@ class Attempt:
             "outcome": self.outcome,
             "error": type(self.error).__name__ if self.error else None,
             "detail": self.detail,
-            "cost_usd": self.cost.usd_text,
+            "cost_usd": float(self.cost.usd),
+            "cost_nanos": self.cost.nanos,
             "cost_known": self.cost_known,
             "duration_s": self.duration_s,
             "ttft_s": self.ttft_s,
@@ -164,7 +165,10 @@ class RouteResult:
         return total
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data: what `response_metadata["routekit"]` and ``--json`` show."""
+        """Plain data: what `response_metadata["routekit"]` and ``--json`` show.
+
+        The dollars are numbers for reading; the nano-dollars beside them are exact.
+        """
         return {
             "id": self.id,
             "strategy": self.decision.strategy,
@@ -172,9 +176,11 @@ class RouteResult:
             "model": self.model,
             "reason": self.decision.reason,
             "attempts": [attempt.to_dict() for attempt in self.attempts],
-            "cost_usd": self.cost.usd_text,
+            "cost_usd": float(self.cost.usd),
+            "cost_nanos": self.cost.nanos,
             "cost_known": self.cost_known,
-            "saved_usd": self.saved.usd_text,
+            "saved_usd": float(self.saved.usd),
+            "saved_nanos": self.saved.nanos,
             "cache": self.cache,
             "usage": self.usage.to_dict(),
             "finish_reason": self.finish_reason,
