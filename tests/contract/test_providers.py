@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from tests.support.openai_server import OpenAIServer
 
-from routekit.builtin.providers import openai_compatible
+from routekit.builtin.providers import litellm, local, openai_compatible
+from routekit.builtin.providers.local_tools import UnsupportedRequestError
 from routekit.errors import (
     AuthenticationError,
     InvalidRequestError,
@@ -96,3 +97,53 @@ class TestScripted(ProviderContract):
     @pytest.fixture
     def failing_calls(self) -> Sequence[tuple[ProviderCall, type[ProviderError]]]:
         return [(call_for(deployment_of("busy", "scripted")), RateLimitError)]
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the 'model_.*' attribute on the instance:DeprecationWarning")
+class TestLitellm(ProviderContract):
+    @pytest.fixture
+    def provider(self, server: OpenAIServer) -> Iterator[Provider]:
+        env = {"SOME_KEY": "not-a-key"}
+        options = litellm.PLUGIN.options.checked({"base_url": server.url, "api_key_env": "SOME_KEY"}, where="test")
+        provider = litellm.PLUGIN.factory(options, PluginContext(home=Path("/nowhere"), env=env))
+        yield provider
+        provider.close()
+
+    @pytest.fixture
+    def deployment(self) -> Deployment:
+        return self.served("m")
+
+    @pytest.fixture
+    def slow_call(self) -> ProviderCall:
+        return replace(call_for(self.served("slow")), timeout_s=0.05)
+
+    @pytest.fixture
+    def failing_calls(self) -> Sequence[tuple[ProviderCall, type[ProviderError]]]:
+        return [(call_for(self.served(f"status-{status}")), kind) for status, kind in STATUSES.items()]
+
+    def served(self, model: str) -> Deployment:
+        """litellm wants to be told who speaks; the server knows the model without that."""
+        return Deployment(name=f"{model}-here", provider="litellm", model=Model(id=f"openai/{model}"))
+
+
+@pytest.mark.local_model
+class TestLocal(ProviderContract):
+    @pytest.fixture
+    def provider(self) -> Iterator[Provider]:
+        options = local.PLUGIN.options.checked({}, where="test")
+        provider = local.PLUGIN.factory(options, PluginContext(home=Path("/nowhere"), env={}))
+        yield provider
+        provider.close()
+
+    @pytest.fixture
+    def deployment(self) -> Deployment:
+        # So short that every answer ends at its limit, however it is drawn.
+        return Deployment(name="here", provider="local", model=Model(id="smollm2", max_output=3))
+
+    @pytest.fixture
+    def slow_call(self, deployment: Deployment) -> ProviderCall:
+        return replace(call_for(deployment), timeout_s=0.01)
+
+    @pytest.fixture
+    def failing_calls(self, deployment: Deployment) -> Sequence[tuple[ProviderCall, type[ProviderError]]]:
+        return [(replace(call_for(deployment), params={"n": 2}), UnsupportedRequestError)]
