@@ -316,8 +316,9 @@ class Asking:
             )
         elif last is not None:
             told = "; ".join(f"{a.deployment.name}: {a.detail}" for a in attempts if a.error is not None)
+            failed = "the attempt failed" if len(attempts) == 1 else f"all {len(attempts)} attempts failed"
             error = AllAttemptsFailedError(
-                f"all {len(attempts)} attempts failed. {told}", attempts=attempts, decision=run.decision
+                f"{failed}. {told}", attempts=attempts, decision=run.decision
             )
         elif chain.over_budget is not None:
             return chain.over_budget

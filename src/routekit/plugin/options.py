@@ -79,7 +79,7 @@ def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
         if found is None:
             return []
         current = found
-    return [field.alias or name for name, field in current.model_fields.items()]
+    return [field.alias or name for name, field in current.model_fields.items() if not field.exclude]
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
