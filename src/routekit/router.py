@@ -275,7 +275,9 @@ class Router:
         if not isinstance(requirements, Requirements):
             raise InvalidInputError(f"requirements must be a routekit.Requirements; got {type(requirements).__name__}")
         session, metadata = take("session", None), take("metadata", None)
-        cache: CacheMode = take("cache", None) or "use"
+        cache: CacheMode | None = take("cache", None)
+        if cache is None:
+            cache = "use"
         if cache not in CACHE_MODES:
             raise InvalidInputError(f"cache must be one of {', '.join(CACHE_MODES)}; got {cache!r}")
         if deadline_s is None:
@@ -401,7 +403,7 @@ class Router:
             ) from None  # fmt: skip
 
     def _make(self, kind: str, name: str, options: dict[str, Any], where: str = "") -> Any:
-        plugin = self.registry.get(kind, name)
+        plugin = self.registry.get(kind, name, also=self.config.strategies if kind == "strategy" else ())
         checked = plugin.options.checked(options, where=where or name, file=self.config.file)
         context = PluginContext(home=self.home, env=self._env, clock=self.clock, name=name)
         return plugin.factory(checked, context)

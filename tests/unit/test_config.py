@@ -126,6 +126,9 @@ def test_a_key_in_configuration_is_refused_and_not_repeated(table: dict) -> None
 def test_unknown_names_are_told_with_the_known_ones() -> None:
     with pytest.raises(PluginNotFoundError, match="did you mean 'cheapest'"):
         Router.from_dict({"deployments": [TABLE], "router": {"strategy": "cheapst"}})
+    named = {"frugal": {"use": "cheapest"}}
+    with pytest.raises(PluginNotFoundError, match="did you mean 'frugal'"):
+        Router.from_dict({"deployments": [TABLE], "strategies": named, "router": {"strategy": "frugl"}})
     with pytest.raises(PluginNotFoundError, match="openai-compatible"):
         Router.from_dict({"deployments": [{**TABLE, "provider": "openai"}]})
     with pytest.raises(PluginNotFoundError, match="known: disk, memory"):

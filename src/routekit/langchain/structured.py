@@ -63,7 +63,9 @@ def structured(
         return asking | parser  # type: ignore[no-any-return]
     parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
     unparsed = RunnablePassthrough.assign(parsed=lambda _: None)
-    return RunnableMap(raw=asking) | parsed.with_fallbacks([unparsed], exception_key="parsing_error")
+    # The model comes first: a sequence hands the arguments of a call to its first part, RunnableMap drops them.
+    raw = RunnableMap(raw=RunnablePassthrough())
+    return asking | raw | parsed.with_fallbacks([unparsed], exception_key="parsing_error")  # type: ignore[no-any-return]
 
 
 def _check(result: list[Generation]) -> None:

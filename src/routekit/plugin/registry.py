@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,15 +75,15 @@ class Registry:
         """Records an entry point that could not be loaded."""
         self._failures.append(Registered(kind="?", name=name, distribution=distribution, version=version, error=error))
 
-    def get(self, kind: str, name: str) -> Any:
-        """The registration.
+    def get(self, kind: str, name: str, also: Iterable[str] = ()) -> Any:
+        """The registration. `also` are further names to tell where there is none.
 
         Raises:
             PluginNotFoundError, PluginConflictError, PluginVersionError, PluginLoadError
         """
         found = self._found.get((kind, name))
         if found is None:
-            raise self._not_found(kind, name)
+            raise self._not_found(kind, name, also)
         if found.error is not None:
             raise found.error
         return found.plugin
@@ -98,7 +98,7 @@ class Registry:
         yield from sorted(self._found.values(), key=lambda found: (order.index(found.kind), found.name))
         yield from self._failures
 
-    def _not_found(self, kind: str, name: str) -> PluginError:
+    def _not_found(self, kind: str, name: str, also: Iterable[str]) -> PluginError:
         for failure in self._failures:
             if name in (failure.name, failure.distribution) and failure.error is not None:
                 return PluginLoadError(
@@ -107,7 +107,7 @@ class Registry:
                     kind=kind,
                     name=name,
                 )
-        known = self.names(kind)
+        known = sorted({*self.names(kind), *also})
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         failed = ", ".join(sorted({f.distribution for f in self._failures}))

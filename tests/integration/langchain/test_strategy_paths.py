@@ -190,6 +190,21 @@ def test_structured_output_with_raw(server: OpenAIServer, model: RoutedChatModel
     assert found["parsing_error"] is None
 
 
+@pytest.mark.parametrize("how", ["invoke", "ainvoke", "batch", "stream"])
+def test_structured_output_with_raw_takes_it_at_the_call(
+    server: OpenAIServer, model: RoutedChatModel, how: str
+) -> None:
+    chain = model.with_structured_output(Joke, include_raw=True)
+    calls: dict[str, Any] = {
+        "invoke": lambda: chain.invoke("tell 'a'", strategy="best"),
+        "ainvoke": lambda: asyncio.run(chain.ainvoke("tell 'a'", strategy="best")),
+        "batch": lambda: chain.batch(["tell 'a'"], strategy="best")[0],
+        "stream": lambda: {k: v for part in chain.stream("tell 'a'", strategy="best") for k, v in part.items()},
+    }
+    assert isinstance(calls[how]()["parsed"], Joke)
+    assert server.models_called == ["dear"]
+
+
 def test_structured_output_takes_configurable_at_the_call(server: OpenAIServer, model: RoutedChatModel) -> None:
     model.with_structured_output(Joke).invoke("tell 'a'", config=BEST)
     assert server.models_called == ["dear"]

@@ -312,6 +312,7 @@ def test_explain_calls_nobody_and_agrees_with_the_real_thing(face: Face) -> None
         ({"messages": "x", "deadline_s": -1}, "deadline_s"),
         ({"messages": "x", "max_cost_usd": -1}, "zero or more"),
         ({"messages": "x", "cache": "maybe"}, "cache"),
+        ({"messages": "x", "cache": False}, "cache"),
         ({"messages": "x", "scopes": {"user": 1}}, "user"),
         ({"messages": "x", "strategy": 3}, "strategy"),
     ],
