@@ -9,15 +9,15 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from routekit.catalog import Catalog, deployments_from_env
 from routekit.engine.settings import EngineSettings, UnknownPrice
 from routekit.errors import ConfigError, InvalidInputError
-from routekit.plugin import Options
+from routekit.plugin import Options, Strategy
 from routekit.plugin.options import config_error
 from routekit.plugin.registry import Registry
 from routekit.types import CAPABILITIES, BudgetScope, Deployment, Limits, Money, Price
@@ -28,6 +28,16 @@ _SECRET_KEYS = re.compile(r"(^|_)(api_?key|secret|token|password|authorization)$
 _SECRET_VALUES = re.compile(r"^(sk-|sk_|gsk_|xai-|key-|AIza|Bearer )\S{8,}")
 
 
+def _is_strategy(value: Any) -> Any:
+    if not isinstance(value, (str, Mapping, Strategy)):
+        raise ValueError("a strategy is a name, a table with `use`, or in Python an instance")
+    return value
+
+
+StrategySpec = Annotated[Any, AfterValidator(_is_strategy)]
+"""A strategy's name, a table with `use` and options, or (in a dictionary) an instance."""
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -35,7 +45,7 @@ class _Table(BaseModel):
 class RouterTable(_Table):
     """``[router]``: defaults of every request. `deadline_s` is in seconds, 0 means none."""
 
-    strategy: str | dict[str, Any] = "cheapest"
+    strategy: StrategySpec = "cheapest"
     group: str | None = None
     deadline_s: float | None = Field(default=120.0, ge=0)
     max_attempts: int = Field(default=3, ge=1, le=10)
@@ -118,13 +128,13 @@ class StepTable(_Table):
     """``[[steps]]``: which strategy serves which step of an agent. The first match wins."""
 
     when: WhenTable
-    strategy: str | dict[str, Any]
+    strategy: StrategySpec
 
 
 class GroupTable(_Table):
     """``[groups.NAME]``: what holds for one group of deployments."""
 
-    strategy: str | dict[str, Any] | None = None
+    strategy: StrategySpec | None = None
 
 
 class BudgetTable(_Table):
@@ -190,7 +200,7 @@ class Config(_Table):
     router: RouterTable = RouterTable()
     deployments: list[DeploymentTable] = []
     groups: dict[str, GroupTable] = {}
-    strategies: dict[str, dict[str, Any]] = {}
+    strategies: dict[str, StrategySpec] = {}
     steps: list[StepTable] = []
     budgets: list[BudgetTable] = []
     cache: CacheTable = CacheTable()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
+import functools
 import json
 import logging
 import math
@@ -16,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from routekit.catalog import Catalog
-from routekit.config import Config, StepTable, home_of, named
+from routekit.config import SCOPE_KINDS, Config, StepTable, home_of, named
 from routekit.engine.core import Engine
 from routekit.engine.health import HealthRow
 from routekit.engine.io import IO, AsyncIO, SyncIO, run_sync
@@ -44,6 +46,10 @@ from routekit.types import (
 Messages = str | Iterable[Mapping[str, Any]]
 ScopeValues = Mapping[str, str | Sequence[str]]
 CACHE_MODES = ("use", "bypass", "refresh", "only")
+OPTIONS = (
+    "strategy", "model", "group", "tools", "scopes", "deadline_s", "max_cost_usd", "requirements", "step", "session",
+    "metadata", "cache",
+)  # fmt: skip
 COUNTS = ("max_tokens", "max_completion_tokens", "n")
 _log = logging.getLogger("routekit.router")
 
@@ -295,6 +301,9 @@ class Router:
             ceiling = Money.from_usd(_usd(max_cost_usd))
             requirements = requirements | Requirements(max_cost=ceiling)
         options.pop("stream", None)
+        for name in options:
+            if (meant := _misspelt(name)) is not None:
+                raise InvalidInputError(f"{name!r} is no argument; did you mean {meant!r}?")
         if step is not None and not isinstance(step, Step):
             raise InvalidInputError(f"step must be a routekit.Step; got {type(step).__name__}")
         for name, value in (("model", model), ("group", group), ("session", session)):
@@ -390,6 +399,10 @@ class Router:
         table = self.config.strategies.get(name)
         if table is None:
             return self._bound(self._make("strategy", name, {}))
+        if isinstance(table, Strategy):
+            return self._bound(table)
+        if isinstance(table, str):
+            return self.resolve_strategy(table)
         use, options = named(table, f"strategies.{name}", self.config.file)
         return self._bound(self._make("strategy", use, options, where=f"strategies.{name}"))
 
@@ -447,11 +460,28 @@ def _tools(given: Any) -> tuple[Mapping[str, Any], ...]:
     return tools
 
 
+@functools.lru_cache(maxsize=1024)
+def _misspelt(name: str) -> str | None:
+    """The routing argument that a Chat Completions parameter looks like: sent on, it would be lost in silence."""
+    if name == "models":  # OpenRouter's own list of fallbacks
+        return None
+    near = difflib.get_close_matches(name, OPTIONS, n=1, cutoff=0.8)
+    return near[0] if near else None
+
+
+def _known_kind(kind: str) -> None:
+    """Refuses a misspelt kind of scope, which would escape its budget. Kinds of one's own are fine."""
+    if kind not in SCOPE_KINDS and (near := difflib.get_close_matches(kind, SCOPE_KINDS, n=1, cutoff=0.7)):
+        raise InvalidInputError(f"scopes: {kind!r} is no kind of scope; did you mean {near[0]!r}?")
+
+
 def _scopes(given: ScopeValues | None, step: Step | None) -> dict[str, tuple[str, ...]]:
     if given is not None and not isinstance(given, Mapping):
         raise InvalidInputError(f"scopes must map kinds to values, as in {{'user': 'ada'}}; got {type(given).__name__}")
     scopes: dict[str, tuple[str, ...]] = {}
     for kind, value in (given or {}).items():
+        if kind not in SCOPE_KINDS:
+            _known_kind(kind)
         if isinstance(value, str):
             scopes[kind] = (value,)
         elif isinstance(value, Sequence) and all(isinstance(item, str) for item in value):

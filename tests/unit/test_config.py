@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from routekit import ConfigError, PluginNotFoundError, Router
+from routekit import ConfigError, InvalidInputError, PluginNotFoundError, Router
 from routekit.config import Config, home_of
 
 TABLE = {"name": "a", "provider": "openai-compatible", "model": "m", "base_url": "http://127.0.0.1:9/v1"}
@@ -162,3 +162,36 @@ def test_the_nearest_file_then_the_environment_then_local_models(tmp_path: Path)
 def test_state_lives_where_the_environment_says(tmp_path: Path) -> None:
     assert home_of({"ROUTEKIT_HOME": str(tmp_path)}) == tmp_path
     assert home_of({}).name == "routekit"
+
+
+def test_a_strategy_instance_may_stand_wherever_one_is_named() -> None:
+    from routekit import Step
+    from routekit.builtin.strategies import Best, Cheapest, PerStep
+
+    router = Router.from_dict(
+        {
+            "deployments": [TABLE, {**TABLE, "name": "b", "group": "big"}],
+            "router": {"strategy": Cheapest(min_quality=0.2)},
+            "groups": {"big": {"strategy": Best()}},
+            "steps": [{"when": {"kind": "plan"}, "strategy": PerStep(plan="mine")}],
+            "strategies": {"mine": Best(), "other": "mine"},
+        }
+    )
+    assert repr(router.default_strategy) == "Cheapest(min_quality=0.2)"
+    assert router.resolve_strategy("other") == router.resolve_strategy("mine") == Best()
+    assert router.explain("hi", group="big").strategy == "best"
+    assert router.explain("hi", step=Step(kind="plan")).path == ("per-step", "best")
+    with pytest.raises(ConfigError, match="a strategy is a name"):
+        Router.from_dict({"deployments": [TABLE], "router": {"strategy": 3}})
+
+
+@pytest.mark.parametrize(
+    ("typo", "meant"),
+    [({"stratgy": "best"}, "strategy"), ({"scope": {"user": "u"}}, "scopes"), ({"scopes": {"projct": "x"}}, "project")],
+)
+def test_a_misspelt_argument_is_not_sent_on_in_silence(typo: dict, meant: str) -> None:
+    with Router.from_dict({"deployments": [TABLE]}) as router, pytest.raises(InvalidInputError, match=f"'{meant}'"):
+        router.explain("hi", **typo)
+    for passed in ("temperature", "stop", "store", "models", "modalities", "top_p", "seed", "tool_choice"):
+        router = Router.from_dict({"deployments": [TABLE]})
+        router.explain("hi", **{passed: 1})

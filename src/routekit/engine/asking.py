@@ -317,9 +317,7 @@ class Asking:
         elif last is not None:
             told = "; ".join(f"{a.deployment.name}: {a.detail}" for a in attempts if a.error is not None)
             failed = "the attempt failed" if len(attempts) == 1 else f"all {len(attempts)} attempts failed"
-            error = AllAttemptsFailedError(
-                f"{failed}. {told}", attempts=attempts, decision=run.decision
-            )
+            error = AllAttemptsFailedError(f"{failed}. {told}", attempts=attempts, decision=run.decision)
         elif chain.over_budget is not None:
             return chain.over_budget
         elif any(code == "max_cost" for _, code, _ in chain.refusals):
