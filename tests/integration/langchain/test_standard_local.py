@@ -30,7 +30,7 @@ class TestLocalModel(ChatModelIntegrationTests):
     @classmethod
     def _around(cls) -> Iterator[None]:
         if find_weights("smollm2") is None:
-            pytest.skip("the local model's weights are not here: `routekit models pull smollm2`")
+            pytest.fail("the weights of the local model are not here: run `routekit models pull smollm2`")
         deployment = {"name": "tiny", "provider": "local", "model": "smollm2"}
         with Router.from_dict({"deployments": [deployment]}) as router:
             cls.router = router

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 try:
     import fcntl
 except ImportError:  # Windows: two processes that open a new partition at once may lose its entries
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # Windows has none
 
 T = TypeVar("T")
 _log = logging.getLogger("routekit.cache")

@@ -73,7 +73,7 @@ class RowDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
         """There are no files of ours, so a row that names one names somebody else's."""
 
 
-class Partition(diskcache.Cache):  # type: ignore[misc]
+class Partition(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
     """One namespace's database. Settings come from here, never from the table inside it."""
 
     def reset(self, key: str, value: Any = diskcache.core.ENOVAL, update: bool = True) -> Any:

@@ -181,5 +181,6 @@ def _proxy(scheme: str, host: str, env: Mapping[str, str]) -> str | None:
     proxy = lower.get(f"{scheme}_proxy") or lower.get("all_proxy")
     if not proxy or not proxy.startswith("http"):
         return None
+    # typeshed does not know the second parameter, which keeps the process environment out of it.
     bypass = urllib.request.proxy_bypass_environment(host, {"no": lower.get("no_proxy", "")})  # type: ignore[attr-defined]
     return None if bypass or host in ("localhost", "127.0.0.1", "::1") else proxy

