@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from routekit.catalog import Catalog, deployments_from_env
-from routekit.engine.settings import EngineSettings, UnknownPrice
+from routekit.engine.settings import EngineSettings, OnInterrupt, UnknownPrice
 from routekit.errors import ConfigError, InvalidInputError
 from routekit.plugin import Options, Strategy
 from routekit.plugin.options import config_error
@@ -194,6 +194,33 @@ class CacheTable(BaseModel):
         return self
 
 
+class ReliabilityTable(_Table):
+    """``[reliability]``: when a stream is given up, and what happens then. Times are seconds.
+
+    `first_token_s`, `idle_s` and `min_tokens_per_s` bound the wait for the first content, the gap
+    between two pieces and the pace (tokens a second over ten seconds). Without them the first two
+    follow each deployment's own percentiles, and the pace is free. `on_interrupt` says what follows
+    when a stream breaks after content was handed over. `warm_up_tokens` are held back before a
+    stream is committed, so that what they show can still be refused. `fall_back_on` names the kinds
+    of answers that are none. `hedge` asks a second deployment where the first is unusually slow,
+    after `hedge_after_s` (None: its p95), for at most `hedge_share` of what was spent.
+    `wait_for_recovery_s` is how long a request waits where everybody is ejected; `queue` how many
+    may wait where everybody is at a limit.
+    """
+
+    first_token_s: float | None = Field(default=None, gt=0)
+    idle_s: float | None = Field(default=None, gt=0)
+    min_tokens_per_s: float | None = Field(default=None, gt=0)
+    on_interrupt: OnInterrupt = "error"
+    warm_up_tokens: int = Field(default=0, ge=0)
+    fall_back_on: list[str] = ["empty", "tool_json", "schema"]
+    hedge: bool = False
+    hedge_after_s: float | None = Field(default=None, ge=0)
+    hedge_share: float = Field(default=0.05, gt=0, le=0.05)
+    wait_for_recovery_s: float = Field(default=0.5, ge=0)
+    queue: int = Field(default=100, ge=0)
+
+
 class Config(_Table):
     """A whole configuration. `file` is where it was read; None for a dictionary or the environment."""
 
@@ -204,6 +231,7 @@ class Config(_Table):
     steps: list[StepTable] = []
     budgets: list[BudgetTable] = []
     cache: CacheTable = CacheTable()
+    reliability: ReliabilityTable = ReliabilityTable()
     compressors: list[dict[str, Any]] = []
     guards: list[dict[str, Any]] = []
     observers: list[dict[str, Any]] = []
@@ -269,6 +297,7 @@ class Config(_Table):
             cache_ttl_s=self.cache.ttl_s,
             cache_scope=self.cache.scope,
             cache_nondeterministic=self.cache.nondeterministic,
+            **self.reliability.model_dump(exclude={"fall_back_on"}),
         )
 
     def to_deployments(self, registry: Registry, catalog: Catalog) -> tuple[Deployment, ...]:

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from routekit.catalog import Catalog
 from routekit.config import SCOPE_KINDS, Config, StepTable, home_of, named
@@ -23,6 +23,7 @@ from routekit.engine.core import Engine
 from routekit.engine.health import HealthRow
 from routekit.engine.io import IO, AsyncIO, SyncIO, run_sync
 from routekit.engine.planner import Pool
+from routekit.engine.settings import OnInterrupt
 from routekit.engine.stream import AsyncStream, LiveStream, ReplayStream, Stream
 from routekit.errors import ConfigError, InvalidInputError, NoCandidateError
 from routekit.plugin import PluginContext, Provider, Strategy
@@ -45,10 +46,11 @@ from routekit.types import (
 
 Messages = str | Iterable[Mapping[str, Any]]
 ScopeValues = Mapping[str, str | Sequence[str]]
+ON_INTERRUPT = get_args(OnInterrupt)
 CACHE_MODES = ("use", "bypass", "refresh", "only")
 OPTIONS = (
     "strategy", "model", "group", "tools", "scopes", "deadline_s", "max_cost_usd", "requirements", "step", "session",
-    "metadata", "cache",
+    "metadata", "cache", "on_interrupt",
 )  # fmt: skip
 COUNTS = ("max_tokens", "max_completion_tokens", "n")
 _log = logging.getLogger("routekit.router")
@@ -145,8 +147,8 @@ class Router:
 
         Keyword arguments: `strategy` (a name, an instance, or a table with `use`), `model` (a
         deployment, a model id or a group), `group`, `tools`, `deadline_s`, `scopes`, `max_cost_usd`,
-        `requirements`, `step`, `session`, `metadata`, `cache` ("use", "bypass", "refresh", "only");
-        all others are Chat Completions parameters (`temperature`, `max_tokens`, ...).
+        `requirements`, `step`, `session`, `metadata`, `cache` ("use", "bypass", "refresh", "only"),
+        `on_interrupt` (of streams: "error", "continue", "restart"); all others are Chat Completions parameters (`temperature`, `max_tokens`, ...).
 
         Raises:
             InvalidInputError: an argument cannot be used.
@@ -286,6 +288,9 @@ class Router:
             cache = "use"
         if cache not in CACHE_MODES:
             raise InvalidInputError(f"cache must be one of {', '.join(CACHE_MODES)}; got {cache!r}")
+        on_interrupt = take("on_interrupt", None)
+        if on_interrupt is not None and on_interrupt not in ON_INTERRUPT:
+            raise InvalidInputError(f"on_interrupt must be one of {', '.join(ON_INTERRUPT)}; got {on_interrupt!r}")
         if deadline_s is None:
             deadline_s = self.config.router.deadline_s
         elif (
@@ -326,6 +331,7 @@ class Router:
             deadline_s=deadline_s or None,
             cache=cache,
             stream=stream,
+            on_interrupt=on_interrupt,
         )
         return request, self._strategy_for(spec, request)
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from routekit.engine.attempts import MAX_ATTEMPTS
 
+OnInterrupt = Literal["error", "continue", "restart"]
 UnknownPrice = Literal["refuse", "estimate", "allow"]
 
 
@@ -16,6 +17,9 @@ class EngineSettings:
 
     `unknown_price` decides about deployments without a price while a hard budget applies: refused,
     taken for the dearest of their group, or allowed and recorded as unknown.
+
+    The figures about streams, hedges and waits are those of ``[reliability]``: seconds, tokens, and
+    tokens per second; None means adaptive, for the pace: free.
     """
 
     max_attempts: int = MAX_ATTEMPTS
@@ -25,3 +29,13 @@ class EngineSettings:
     cache_scope: str | None = "project"
     cache_nondeterministic: bool = False
     lease_s: float = 600.0
+    first_token_s: float | None = None
+    idle_s: float | None = None
+    min_tokens_per_s: float | None = None
+    on_interrupt: OnInterrupt = "error"
+    warm_up_tokens: int = 0
+    hedge: bool = False
+    hedge_after_s: float | None = None
+    hedge_share: float = 0.05
+    wait_for_recovery_s: float = 0.5
+    queue: int = 100

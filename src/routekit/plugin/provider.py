@@ -17,7 +17,8 @@ from routekit.types import Answer, Chunk, Deployment, Message
 class ProviderCall:
     """One upstream call. `timeout_s` (None: no limit) bounds it whole: connecting, waiting, reading.
 
-    `first_token_timeout_s` bounds, for streams, the wait for the first chunk that has content.
+    `first_token_timeout_s` bounds, for streams, the wait for the first chunk that has content,
+    `idle_timeout_s` each wait for a further chunk, from when it is asked for.
 
     `params` are Chat Completions parameters; those that an endpoint does not know are for the
     provider to pass on or to leave out. `metadata` is the request's own, never sent.
@@ -29,6 +30,7 @@ class ProviderCall:
     params: Mapping[str, Any] = field(default_factory=dict)
     timeout_s: float | None = None
     first_token_timeout_s: float | None = None
+    idle_timeout_s: float | None = None
     request_id: str = ""
 
 

@@ -138,7 +138,10 @@ class ScriptedProvider(Provider):
                     raise reply.error
                 return
             if place and reply.chunk_delay_s:
-                yield float(reply.chunk_delay_s)
+                limit_s = None if place == 1 else call.idle_timeout_s  # the first piece only names the role
+                yield float(wait_s := self._bounded(reply.chunk_delay_s, limit_s, call))
+                if reply.chunk_delay_s > wait_s:
+                    raise _timeout(call)
             yield chunk
 
     def _bounded(self, delay_s: float, limit_s: float | None, call: ProviderCall) -> float:

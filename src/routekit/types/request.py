@@ -84,6 +84,7 @@ class RouteRequest:
     `strategy` is the label of the strategy that was chosen for it; `model` narrows the candidates to
     one deployment, one model id or one group. `scopes` maps a kind ("project", "user", "tag", ...) to
     its values. `deadline_s` is in seconds from the start of the request.
+    `on_interrupt` says what follows a broken stream ("error", "continue", "restart"), None: as configured.
     """
 
     messages: tuple[Message, ...]
@@ -100,6 +101,7 @@ class RouteRequest:
     deadline_s: float | None = None
     cache: CacheMode = "use"
     stream: bool = False
+    on_interrupt: str | None = None
 
     @property
     def wanted_output(self) -> int | None:

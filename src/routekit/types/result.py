@@ -28,10 +28,11 @@ class Chunk:
 
     `delta` is the provider's Chat Completions delta, untouched; `text` its content or ""; `usage`
     stands on one of the last chunks; `finish_reason` on the one that ends the answer. `logprobs`
-    is the provider's log-probability object, where asked for.
+    is the provider's log-probability object, where asked for. `restart` says that the stream broke
+    and begins anew with this piece: what came before is to be thrown away (only where asked for).
     """
 
-    __slots__ = ("delta", "finish_reason", "logprobs", "model", "text", "usage")
+    __slots__ = ("delta", "finish_reason", "logprobs", "model", "restart", "text", "usage")
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class Chunk:
         usage: Usage | None = None,
         model: str | None = None,
         logprobs: Mapping[str, Any] | None = None,
+        restart: bool = False,
     ) -> None:
         self.delta = delta
         self.text: str = delta.get("content") or ""
@@ -47,6 +49,7 @@ class Chunk:
         self.usage = usage
         self.model = model
         self.logprobs = logprobs
+        self.restart = restart
 
     @property
     def has_content(self) -> bool:

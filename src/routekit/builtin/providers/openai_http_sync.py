@@ -400,6 +400,7 @@ class SyncStream:
         self._over = False
         self._by: float | None = None
         self._first_by: float | None = None
+        self._idle_by: float | None = None
         self._tail_by: float | None = None
 
     def __iter__(self) -> SyncStream:
@@ -409,6 +410,8 @@ class SyncStream:
         ready = self._ready
         if ready:
             return ready.popleft()
+        if self._call.idle_timeout_s is not None:
+            self._idle_by = monotonic() + self._call.idle_timeout_s
         while not self._over:
             try:
                 received = self._receive()
@@ -461,6 +464,8 @@ class SyncStream:
             wait_s = self._tail_by - now
         elif not reader.content and self._first_by is not None:
             wait_s = min(wait_s, self._first_by - now)
+        elif reader.content and self._idle_by is not None:
+            wait_s = min(wait_s, self._idle_by - now)
         if self._by is not None:
             wait_s = min(wait_s, self._by - now)
         if wait_s <= 0:
