@@ -1,8 +1,8 @@
-"""Who may be asked now: breaker, limits, latency and calls in flight, per deployment.
+"""Who may be asked now: breakers, limits, latency and calls in flight, of all deployments.
 
-The breaker ejects after consecutive failures, for a time that doubles with each ejection and is
-jittered, never shortened; then lets exactly one probe through. The numbers are Envoy's outlier
-detection and Finagle's failure accrual, adapted to calls that take seconds.
+What one deployment's breaker does is in `breaker`; here is what concerns several: a credential that is
+refused ejects every deployment that uses it, a probe has its slot in all processes of one home, and
+where too much is ejected there are places of last resort.
 """
 
 from __future__ import annotations
@@ -11,19 +11,15 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from routekit.engine.latency import LatencyWindow
-from routekit.errors import ProviderError, ProviderTimeoutError
-from routekit.types import Clock, Deployment, Latency, RejectionCode
+from routekit.engine.breaker import SILENT, SILENT_CALLS, Admission, Breaker, State
+from routekit.engine.probes import Probes
+from routekit.errors import ProviderError
+from routekit.types import NO_LIMITS, Clock, Deployment, Latency, RejectionCode
 
-FAILURES_TO_EJECT = 5
-TIMEOUTS_TO_EJECT = 3
-EJECTION_BASE_S, EJECTION_CAP_S = 5.0, 300.0
-JITTER = 0.2
 MINUTE_S = 60.0
 
-State = Literal["closed", "open", "half-open"]
 Changed = Callable[[Deployment, State, str], None]
 
 
@@ -36,139 +32,239 @@ class HealthRow(NamedTuple):
     until: float | None
     in_flight: int
     latency: Latency | None
+    ejections: int = 0
 
 
-class _Record:
-    __slots__ = (
-        "deployment", "ejections", "failures", "in_flight", "minute", "minute_tokens",
-        "opened_at", "probing", "reason", "state", "timeouts", "until", "window",
-    )  # fmt: skip
+class Refusal(NamedTuple):
+    """Why a call is not let in."""
+
+    code: RejectionCode
+    reason: str
+
+
+class LastResort(NamedTuple):
+    """Places that are avoided but may be asked: those merely `suspected`; then the `ejected`, by oldest failure."""
+
+    suspected: tuple[str, ...]
+    ejected: tuple[str, ...]
+
+
+class _Place:
+    """A deployment with its breaker and the last minute's calls."""
+
+    __slots__ = ("breaker", "deployment", "limited", "minute", "minute_tokens")
 
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
-        self.state: State = "closed"
-        self.reason = ""
-        self.until = 0.0
-        self.opened_at = 0.0
-        self.ejections = 0
-        self.failures = 0
-        self.timeouts = 0
-        self.in_flight = 0
-        self.probing = False
-        self.window = LatencyWindow()
+        self.breaker = Breaker(deployment.name)
+        self.limited = deployment.limits != NO_LIMITS
         self.minute: deque[tuple[float, int]] = deque()
         self.minute_tokens = 0
 
+    def over_limit(self, tokens: int, now: float) -> str | None:
+        limits = self.deployment.limits
+        if limits.concurrency is not None and self.breaker.in_flight >= limits.concurrency:
+            return f"{limits.concurrency} calls are under way, its limit"
+        if limits.rpm is None and limits.tpm is None:
+            return None
+        minute = self.minute
+        while minute and now - minute[0][0] >= MINUTE_S:
+            self.minute_tokens -= minute.popleft()[1]
+        if limits.rpm is not None and len(minute) >= limits.rpm:
+            return f"its limit of {limits.rpm} requests per minute is used up"
+        if limits.tpm is not None and self.minute_tokens + tokens > limits.tpm:
+            return f"its limit of {limits.tpm} tokens per minute is used up"
+        return None
+
+    def count(self, tokens: int, now: float) -> None:
+        if self.deployment.limits.rpm or self.deployment.limits.tpm:
+            self.minute.append((now, tokens))
+            self.minute_tokens += tokens
+
 
 class Health:
-    """Safe in threads and tasks: one short lock, never held while anything waits."""
+    """Safe in threads and tasks: one short lock, never held while anything waits.
+
+    A call is let in by `enter` and ends with `succeeded`, `failed` or `left`, on every path. Where its
+    `Admission` is not at hand, `admit` and the deployment's name do; calls are then taken to end in
+    the order in which they began.
+    """
 
     def __init__(
-        self, deployments: Iterable[Deployment], clock: Clock, rng: random.Random, changed: Changed | None = None
+        self,
+        deployments: Iterable[Deployment],
+        clock: Clock,
+        rng: random.Random,
+        changed: Changed | None = None,
+        *,
+        probes: Probes | None = None,
     ) -> None:
         self._clock = clock
         self._rng = rng
         self._changed = changed
+        self._probes = probes or Probes()
         # Re-entrant: a forgotten stream gives back its permit wherever the garbage collector finds it.
         self._lock = threading.RLock()
-        self._records = {deployment.name: _Record(deployment) for deployment in deployments}
-        self._troubled: set[str] = set()
-        self._limited = [
-            record for record in self._records.values() if record.deployment.limits != type(record.deployment.limits)()
-        ]
+        self._places = {deployment.name: _Place(deployment) for deployment in deployments}
+        self._limited = [place for place in self._places.values() if place.limited]
+        self._unnamed: dict[str, deque[Admission]] = {}
+        self._ejected: set[str] = set()
+        self._crowded: set[str] = set()  # enough calls under way that they could all have gone quiet
+        self._sharing: dict[object, list[_Place]] = {}
+        for place in self._places.values():
+            if (credential := credential_of(place.deployment)) is not None:
+                self._sharing.setdefault(credential, []).append(place)
 
     def unavailable(self, tokens: int = 0) -> Mapping[str, tuple[RejectionCode, str]]:
-        """Deployments that may not be asked now, with the reason. Usually empty, then free."""
-        if not self._troubled and not self._limited:
+        """Deployments that should not be asked now, with the reason. Usually empty, then free."""
+        if not self._ejected and not self._limited and not self._crowded:
             return {}
         now = self._clock.monotonic()
         found: dict[str, tuple[RejectionCode, str]] = {}
         with self._lock:
-            for name in self._troubled:
-                record = self._records[name]
-                if now < record.until:
-                    found[name] = ("health", f"{record.reason}; back in {record.until - now:.1f} s")
-                elif record.probing:
-                    found[name] = ("health", f"{record.reason}; a probe is under way")
-            for record in self._limited:
-                why = self._over_limit(record, tokens, now)
-                if why is not None:
-                    found.setdefault(record.deployment.name, ("limit", why))
+            for name in tuple(self._ejected):
+                if (why := self._places[name].breaker.shut(now)) is not None:
+                    found[name] = ("health", why)
+            for name in tuple(self._crowded):
+                breaker = self._places[name].breaker
+                if breaker.scout is not None and breaker.suspected(now):
+                    found[name] = ("health", SILENT)
+            for place in self._limited:
+                if (why := place.over_limit(tokens, now)) is not None:
+                    found.setdefault(place.deployment.name, ("limit", why))
         return found
 
-    def admit(self, name: str, tokens: int = 0) -> str | None:
-        """Takes a permit, or says why there is none. Every permit ends with `succeeded`, `failed` or `left`."""
+    def enter(self, name: str, tokens: int = 0) -> Admission | Refusal:
+        """Lets a call of so many input tokens in, or says why not."""
         now = self._clock.monotonic()
         with self._lock:
-            record = self._records[name]
-            if record.state != "closed":
-                if now < record.until:
-                    return record.reason
-                if record.probing:
-                    return "a probe is under way"
-                record.state, record.probing = "half-open", True
-            if (why := self._over_limit(record, tokens, now)) is not None:
-                if record.state == "half-open":
-                    record.probing = False
-                return why
-            record.in_flight += 1
-            if record.deployment.limits.rpm or record.deployment.limits.tpm:
-                record.minute.append((now, tokens))
-                record.minute_tokens += tokens
+            place = self._places[name]
+            if place.limited and (why := place.over_limit(tokens, now)) is not None:
+                return Refusal("health", shut) if (shut := place.breaker.shut(now)) else Refusal("limit", why)
+            entered = place.breaker.enter(now)
+            if isinstance(entered, str):
+                return Refusal("health", entered)
+            if place.limited:
+                place.count(tokens, now)
+            self._watch(place.breaker)
+        # Outside the lock: this may touch a file. Until it is clear, the breaker counts the probe as made.
+        if entered.probe and not self._probes.take(name):
+            with self._lock:
+                place.breaker.left(entered)
+                if (now, tokens) in place.minute:
+                    place.minute.remove((now, tokens))
+                    place.minute_tokens -= tokens
+            return Refusal("health", f"{place.breaker.reason}; another process probes it")
+        return entered
+
+    def admit(self, name: str, tokens: int = 0) -> str | None:
+        """Like `enter`, for who tells calls apart by name only. None: the call is let in."""
+        entered = self.enter(name, tokens)
+        if isinstance(entered, Refusal):
+            return entered.reason
+        with self._lock:
+            self._unnamed.setdefault(name, deque()).append(entered)
         return None
 
-    def succeeded(self, name: str, *, total_s: float, ttft_s: float | None, output_tokens: int) -> None:
-        """A permit ends well; an ejected deployment is back."""
-        now = self._clock.monotonic()
-        back = False
+    def progressed(self, call: Admission) -> None:
+        """A stream has shown content: its deployment is not silent."""
         with self._lock:
-            record = self._records[name]
-            record.in_flight -= 1
-            record.window.add(now, ok=True, total_s=total_s, ttft_s=ttft_s, output_tokens=output_tokens)
-            record.failures = record.timeouts = 0
-            if record.state == "half-open":
-                back = True
-                record.state, record.reason, record.probing = "closed", "", False
-                self._troubled.discard(name)
-            elif record.ejections and record.state == "closed" and now - record.opened_at > 2 * EJECTION_CAP_S:
-                record.ejections = 0
-        if back and self._changed:
-            self._changed(record.deployment, "closed", "a probe succeeded")
+            breaker = self._places[call.name].breaker
+            breaker.progressed(call)
+            self._watch(breaker)
 
-    def failed(self, name: str, error: ProviderError, *, total_s: float) -> None:
-        """A permit ends in an upstream failure. Only what speaks against the deployment counts."""
+    def succeeded(
+        self,
+        call: Admission | str,
+        *,
+        total_s: float,
+        ttft_s: float | None,
+        output_tokens: int,
+        input_tokens: int = 0,
+        gap_s: float | None = None,
+    ) -> None:
+        """A call ended well; a probe that does brings its deployment back. `gap_s`: its longest pause."""
         now = self._clock.monotonic()
-        opened = False
         with self._lock:
-            record = self._records[name]
-            record.in_flight -= 1
-            probe, record.probing = record.probing, False
-            if error.blame not in ("deployment", "credential"):
-                if probe:
-                    record.state = "open"  # nothing was learnt: the next caller probes again
+            call = self._call(call)
+            place = self._places[call.name]
+            breaker = place.breaker
+            if call.ended:
                 return
-            record.window.add(now, ok=False, total_s=total_s)
-            record.failures += 1
-            record.timeouts = record.timeouts + 1 if isinstance(error, ProviderTimeoutError) else 0
-            if error.blame == "credential":
-                opened = self._open(record, now, f"{type(error).__name__}: the credential is refused")
-            elif record.state == "half-open":
-                opened = self._open(record, now, f"the probe failed ({type(error).__name__})")
-            elif record.state == "closed" and (
-                record.failures >= FAILURES_TO_EJECT or record.timeouts >= TIMEOUTS_TO_EJECT
-            ):
-                opened = self._open(record, now, f"{record.failures} failures in a row ({type(error).__name__})")
-        if opened and self._changed:
-            self._changed(record.deployment, "open", record.reason)
+            returned = breaker.succeeded(call, now)
+            breaker.window.add(
+                now, ok=True, total_s=total_s, ttft_s=ttft_s, output_tokens=output_tokens,
+                input_tokens=input_tokens, gap_s=gap_s,
+            )  # fmt: skip
+            back = [place, *self._relieved(place, now)] if returned else ()
+            for each in back:
+                self._ejected.discard(each.deployment.name)
+            self._watch(breaker)
+        self._ended(call)
+        for each in back:
+            self._tell(each, "closed", "a probe succeeded")
 
-    def left(self, name: str) -> None:
-        """A permit ends without a lesson: the caller went away."""
+    def failed(self, call: Admission | str, error: ProviderError, *, total_s: float) -> None:
+        """A call ended in an upstream failure. Only what speaks against the deployment or its key counts."""
+        if error.blame not in ("deployment", "credential"):
+            self.left(call)
+            return
+        now = self._clock.monotonic()
+        opened: list[_Place] = []
         with self._lock:
-            record = self._records[name]
-            record.in_flight -= 1
-            if record.probing:
-                record.probing = False
-                record.state = "open"
+            call = self._call(call)
+            place = self._places[call.name]
+            if call.ended:
+                return
+            place.breaker.window.add(now, ok=False, total_s=total_s)
+            if place.breaker.failed(call, error, now, self._rng):
+                opened.append(place)
+                if error.blame == "credential":
+                    opened += self._refused(place, now)
+            for each in opened:
+                self._ejected.add(each.deployment.name)
+            self._watch(place.breaker)
+        self._ended(call)
+        for each in opened:
+            self._tell(each, "open", each.breaker.reason)
+
+    def left(self, call: Admission | str) -> None:
+        """A call ended without a lesson: the caller went away, or nothing upstream was to blame."""
+        with self._lock:
+            call = self._call(call)
+            if call.ended:
+                return
+            breaker = self._places[call.name].breaker
+            breaker.left(call)
+            self._watch(breaker)
+        self._ended(call)
+
+    def last_resort(self, names: Iterable[str]) -> LastResort:
+        """Which of these unavailable deployments may be asked all the same, where nobody better is left.
+
+        The suspected ones always. An ejected one once per ejection, one call at a time: asking it again
+        and again is what ejection is there to prevent. Never one whose credential is refused.
+        """
+        now = self._clock.monotonic()
+        suspected: list[str] = []
+        ejected: list[tuple[float, str]] = []
+        with self._lock:
+            for name in names:
+                breaker = self._places[name].breaker
+                if breaker.state == "closed":
+                    suspected.append(name)
+                elif breaker.probe is None and breaker.ticket != "used" and not breaker.by_credential:
+                    if breaker.shut(now) is not None:
+                        breaker.ticket = "issued"
+                    ejected.append((breaker.failed_at, name))
+        return LastResort(tuple(suspected), tuple(name for _, name in sorted(ejected)))
+
+    def returns_in_s(self, names: Iterable[str]) -> float | None:
+        """Seconds until the first of these deployments may be probed; None where none is ejected."""
+        now = self._clock.monotonic()
+        with self._lock:
+            breakers = [self._places[name].breaker for name in names]
+            return min((max(0.0, b.until - now) for b in breakers if b.state != "closed"), default=None)
 
     def latencies(self) -> dict[str, Latency]:
         """Figures of every deployment with recent calls."""
@@ -176,14 +272,20 @@ class Health:
         with self._lock:
             return {
                 name: latency
-                for name, record in self._records.items()
-                if (latency := record.window.read(now)) is not None
+                for name, place in self._places.items()
+                if (latency := place.breaker.window.read(now)) is not None
             }
+
+    def typical(self, name: str, input_tokens: int) -> Latency | None:
+        """What calls with prompts of about this size take at a deployment, or all, where few are known."""
+        now = self._clock.monotonic()
+        with self._lock:
+            return self._places[name].breaker.window.typical(now, input_tokens)
 
     def in_flight(self) -> dict[str, int]:
         """Calls under way, where there are any."""
         with self._lock:
-            return {name: record.in_flight for name, record in self._records.items() if record.in_flight}
+            return {name: n for name, place in self._places.items() if (n := place.breaker.in_flight)}
 
     def rows(self) -> list[HealthRow]:
         """Everything, for people."""
@@ -192,44 +294,69 @@ class Health:
             return [
                 HealthRow(
                     name,
-                    record.state,
-                    record.reason,
-                    wall + record.until - now if record.until > now else None,
-                    record.in_flight,
-                    record.window.read(now),
+                    breaker.state,
+                    SILENT if breaker.suspected(now) else breaker.reason,
+                    wall + breaker.until - now if breaker.state != "closed" and breaker.until > now else None,
+                    breaker.in_flight,
+                    breaker.window.read(now),
+                    breaker.ejections,
                 )
-                for name, record in self._records.items()
+                for name, breaker in ((name, place.breaker) for name, place in self._places.items())
             ]
 
-    def retry_at(self, names: Iterable[str]) -> float | None:
-        """Seconds until the first of these ejected deployments may be probed; None where none is ejected."""
-        now = self._clock.monotonic()
-        with self._lock:
-            waits = [max(0.0, self._records[n].until - now) for n in names if self._records[n].state != "closed"]
-        return min(waits, default=None)
+    def _call(self, call: Admission | str) -> Admission:
+        return self._unnamed[call].popleft() if isinstance(call, str) else call
 
-    def _open(self, record: _Record, now: float, reason: str) -> bool:
-        base = min(EJECTION_CAP_S, EJECTION_BASE_S * 2.0**record.ejections)
-        span = min(EJECTION_CAP_S, base * self._rng.uniform(1 - JITTER, 1 + JITTER))
-        record.state, record.reason = "open", reason
-        record.until = max(record.until, now + span)
-        record.opened_at = now
-        record.ejections += 1
-        record.failures = record.timeouts = 0
-        self._troubled.add(record.deployment.name)
-        return True
+    def _refused(self, place: _Place, now: float) -> list[_Place]:
+        """Ejects the others with the same credential, for as long."""
+        opened = []
+        for other in self._sharing.get(credential_of(place.deployment), ()):
+            if other is not place and other.breaker.state == "closed":
+                why = f"{place.breaker.reason} (at {place.deployment.name})"
+                other.breaker.open(now, why, self._rng, by_credential=True)
+                other.breaker.until = max(other.breaker.until, place.breaker.until)
+                opened.append(other)
+        return opened
 
-    def _over_limit(self, record: _Record, tokens: int, now: float) -> str | None:
-        limits = record.deployment.limits
-        if limits.concurrency is not None and record.in_flight >= limits.concurrency:
-            return f"{limits.concurrency} calls are under way, its limit"
-        if limits.rpm is None and limits.tpm is None:
-            return None
-        minute = record.minute
-        while minute and now - minute[0][0] >= MINUTE_S:
-            record.minute_tokens -= minute.popleft()[1]
-        if limits.rpm is not None and len(minute) >= limits.rpm:
-            return f"its limit of {limits.rpm} requests per minute is used up"
-        if limits.tpm is not None and record.minute_tokens + tokens > limits.tpm:
-            return f"its limit of {limits.tpm} tokens per minute is used up"
+    def _relieved(self, place: _Place, now: float) -> list[_Place]:
+        """Others with the same credential, ejected for it only, whose time is over: it is accepted again."""
+        back = []
+        for other in self._sharing.get(credential_of(place.deployment), ()):
+            breaker = other.breaker
+            if breaker.by_credential and breaker.probe is None and breaker.shut(now) is None:
+                breaker.close()
+                back.append(other)
+        return back
+
+    def _watch(self, breaker: Breaker) -> None:
+        if len(breaker.quiet) >= SILENT_CALLS:
+            self._crowded.add(breaker.name)
+        else:
+            self._crowded.discard(breaker.name)
+
+    def _ended(self, call: Admission) -> None:
+        if call.probe:
+            self._probes.release(call.name)
+
+    def _tell(self, place: _Place, state: State, reason: str) -> None:
+        if self._changed is not None:
+            self._changed(place.deployment, state, reason)
+
+
+def credential_of(deployment: Deployment) -> object | None:
+    """What stands for the credential of a deployment: where it is read from and where it is sent.
+
+    None where its options name no variable: then nobody else is judged by it. Never the key itself.
+    """
+    options = deployment.options
+    headers = options.get("headers")
+    secret = tuple(
+        sorted(value for value in headers.values() if isinstance(value, str) and value.startswith("$"))
+        if isinstance(headers, Mapping)
+        else ()
+    )
+    variable = options.get("api_key_env")
+    if not variable and not secret:
         return None
+    where = options.get("base_url") or options.get("api_base")
+    return (deployment.provider, variable, secret, where, options.get("organization"))

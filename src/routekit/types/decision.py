@@ -49,7 +49,8 @@ class Latency:
 
     `total_s` is for a whole answer, `per_token_s` between output tokens; `peak_ewma_s` is a moving
     average that rises at once and falls slowly. `samples` counts recent successes, `failure_rate`
-    is the share of recent calls that failed (0..1).
+    is the share of recent calls that failed (0..1). `gap_p95_s` is about the longest silence inside
+    a stream after its first content.
     """
 
     samples: int = 0
@@ -60,6 +61,7 @@ class Latency:
     per_token_s: float | None = None
     peak_ewma_s: float | None = None
     failure_rate: float = 0.0
+    gap_p95_s: float | None = None
 
 
 class Signals(NamedTuple):
