@@ -16,7 +16,7 @@ from routekit._version import __version__
 
 if TYPE_CHECKING:
     from routekit.config import Config
-    from routekit.engine.stream import AsyncStream, Stream
+    from routekit.engine.faces import AsyncStream, Stream
     from routekit.errors import (
         AllAttemptsFailedError,
         AuthenticationError,
@@ -84,8 +84,8 @@ _HOMES = {
     "Router": "routekit.router",
     "Config": "routekit.config",
     "Strategy": "routekit.plugin",
-    "Stream": "routekit.engine.stream",
-    "AsyncStream": "routekit.engine.stream",
+    "Stream": "routekit.engine.faces",
+    "AsyncStream": "routekit.engine.faces",
     **dict.fromkeys(_ERRORS, "routekit.errors"),
     **dict.fromkeys(_TYPES, "routekit.types"),
 }

@@ -20,11 +20,12 @@ from typing import Any, Self, get_args
 from routekit.catalog import Catalog
 from routekit.config import SCOPE_KINDS, Config, StepTable, home_of, named
 from routekit.engine.core import Engine
+from routekit.engine.faces import AsyncStream, Stream
 from routekit.engine.health import HealthRow
 from routekit.engine.io import IO, AsyncIO, SyncIO, run_sync
 from routekit.engine.planner import Pool
 from routekit.engine.settings import OnInterrupt
-from routekit.engine.stream import AsyncStream, LiveStream, ReplayStream, Stream
+from routekit.engine.stream import LiveStream, ReplayStream
 from routekit.errors import ConfigError, InvalidInputError, NoCandidateError
 from routekit.plugin import PluginContext, Provider, Strategy
 from routekit.plugin.manager import discover
@@ -130,7 +131,7 @@ class Router:
             rng=random.Random(seed) if seed is not None else None,
         )
         # Nothing here may lead back to the router, or it would never be forgotten.
-        self._finalizer = weakref.finalize(self, _close_all, self._providers, self._engine.closers)
+        self._finalizer = weakref.finalize(self, _close_all, self._providers, (self._sync.close, *self._engine.closers))
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], **kwargs: Any) -> Self:
@@ -148,7 +149,8 @@ class Router:
         Keyword arguments: `strategy` (a name, an instance, or a table with `use`), `model` (a
         deployment, a model id or a group), `group`, `tools`, `deadline_s`, `scopes`, `max_cost_usd`,
         `requirements`, `step`, `session`, `metadata`, `cache` ("use", "bypass", "refresh", "only"),
-        `on_interrupt` (of streams: "error", "continue", "restart"); all others are Chat Completions parameters (`temperature`, `max_tokens`, ...).
+        `on_interrupt` (of streams: "error", "continue", "restart"); all others are Chat Completions
+        parameters (`temperature`, `max_tokens`, ...).
 
         Raises:
             InvalidInputError: an argument cannot be used.

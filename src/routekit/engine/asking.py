@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from routekit.engine.affinity import PrefixMemory
-from routekit.engine.assemble import arguments_of, is_empty, message_of
+from routekit.engine.assemble import arguments_of
 from routekit.engine.attempts import Failure, Move, attempt_limit_s, next_move
 from routekit.engine.billing import Billing, usage_or_estimate
+from routekit.engine.chain import Chain, Opened, first_chunk
+from routekit.engine.continuing import with_prefill
+from routekit.engine.failures import as_provider_error, check_answer, check_stream_end, short, usage_so_far
 from routekit.engine.health import Health
+from routekit.engine.hedging import HedgeBudget
 from routekit.engine.io import IO, Handle
 from routekit.engine.notify import Notifier
 from routekit.engine.run import Answered, Permit, Run
 from routekit.engine.settings import EngineSettings
+from routekit.engine.watchdog import SAMPLES, first_token_limit_s, idle_limit_s
 from routekit.errors import (
     AllAttemptsFailedError,
     BudgetExceededError,
-    ContentFilterError,
     CostCeilingError,
     DeadlineExceededError,
-    InvalidResponseError,
     NoCandidateError,
     ProviderError,
     ProviderTimeoutError,
-    ProviderUnavailableError,
 )
 from routekit.plugin import Provider, ProviderCall
 from routekit.types import (
-    Answer,
     Attempt,
     AttemptEnded,
     AttemptStarted,
@@ -38,45 +39,19 @@ from routekit.types import (
     Clock,
     Deployment,
     FirstToken,
+    Latency,
     Money,
     Outcome,
     Rejection,
-    RejectionCode,
-    RouteDecision,
     Usage,
+    text_tokens,
 )
+
+T = TypeVar("T")
+AttemptOf = Callable[[IO, Run, Chain, Permit], Awaitable[T]]
 
 TIMER_SLACK_S = 0.005
 """Timers of the operating system may fire a little early; so close to its end a deadline is over."""
-
-
-class Opened:
-    """A stream with its first content in hand: the place is taken, nothing is committed yet."""
-
-    __slots__ = ("chunks", "handle", "permit")
-
-    def __init__(self, handle: Handle, chunks: list[Chunk], permit: Permit) -> None:
-        self.handle = handle
-        self.chunks = chunks
-        self.permit = permit
-
-
-class Chain:
-    """The candidates of one decision on their way to being asked."""
-
-    def __init__(self, decision: RouteDecision, role: str = "answer", logprobs: bool = False) -> None:
-        self.decision = decision
-        self.candidates = decision.ranked.candidates
-        self.role = role
-        self.logprobs = logprobs
-        self.failures: list[Failure] = []
-        self.skipped: set[int] = set()
-        self.refusals: list[tuple[int, RejectionCode, str]] = []
-        self.over_budget: BudgetExceededError | None = None
-
-    def skip(self, place: int, code: RejectionCode, why: str) -> None:
-        self.skipped.add(place)
-        self.refusals.append((place, code, why))
 
 
 class Asking:
@@ -103,28 +78,112 @@ class Asking:
         self._clock = clock
         self._rng = rng
         self._notify = notify
+        self._hedges = HedgeBudget(settings.hedge_share)
 
     async def answer(self, io: IO, run: Run, chain: Chain) -> Answered:
         """The next whole answer of the chain. Raises what `_stopped` says."""
-        while True:
-            permit = await self._permit(io, run, chain)
-            if permit is None:
-                continue
-            try:
-                return await self._complete(io, run, chain, permit)
-            except ProviderError as error:
-                chain.failures.append(Failure(permit.place, error))
+        return await self._ask(io, run, chain, self._complete, self._unwanted_answer)
 
     async def open(self, io: IO, run: Run, chain: Chain) -> Opened:
         """The next stream of the chain that shows content."""
+        return await self._ask(io, run, chain, self._open, self._unwanted_stream)
+
+    async def _ask(
+        self, io: IO, run: Run, chain: Chain, attempt: AttemptOf[T], unwanted: Callable[[IO, Run, T], None]
+    ) -> T:
         while True:
             permit = await self._permit(io, run, chain)
             if permit is None:
                 continue
+            delay_s = self._hedge_after_s(run, chain, permit)
             try:
-                return await self._open(io, run, chain, permit)
-            except ProviderError as error:
-                chain.failures.append(Failure(permit.place, error))
+                if delay_s is None:
+                    return await self._counted(io, run, chain, permit, attempt)
+                return await self._hedged(io, run, chain, permit, delay_s, attempt, unwanted)
+            except ProviderError:
+                continue
+
+    @staticmethod
+    async def _counted(io: IO, run: Run, chain: Chain, permit: Permit, attempt: AttemptOf[T]) -> T:
+        try:
+            return await attempt(io, run, chain, permit)
+        except ProviderError as error:
+            chain.failures.append(Failure(permit.place, error))
+            raise
+
+    async def _hedged(
+        self,
+        io: IO,
+        run: Run,
+        chain: Chain,
+        permit: Permit,
+        delay_s: float,
+        attempt: AttemptOf[T],
+        unwanted: Callable[[IO, Run, T], None],
+    ) -> T:
+        """The attempt, and after `delay_s` of silence a second one beside it; the first that answers counts."""
+
+        async def first(io: IO) -> T:
+            return await self._counted(io, run, chain, permit, attempt)
+
+        async def second(io: IO) -> T | None:
+            extra = await self._extra(io, run, chain, permit)
+            return None if extra is None else await self._counted(io, run, chain, extra, attempt)
+
+        return await io.race(first, second, delay_s, lambda io, result: unwanted(io, run, result))
+
+    def _hedge_after_s(self, run: Run, chain: Chain, permit: Permit) -> float | None:
+        """How long the attempt may be silent before it is hedged, None for never."""
+        settings = self._settings
+        if not settings.hedge or chain.role != "answer" or chain.next_behind(permit.place) is None:
+            return None
+        if run.used == 1:
+            self._hedges.asked()
+        if settings.hedge_after_s is not None:
+            return settings.hedge_after_s
+        typical = self._typical(permit.candidate.deployment.name, permit.candidate.work.input_tokens)
+        if typical is None or typical.samples < SAMPLES:
+            return None
+        return typical.ttft_p95_s if run.request.stream else typical.total_p95_s
+
+    async def _extra(self, io: IO, run: Run, chain: Chain, beside: Permit) -> Permit | None:
+        """A second place at once, if the limit of attempts and the budget of hedges allow one."""
+        place = chain.next_behind(beside.place)
+        if place is None or run.used >= self.max_attempts:
+            return None
+        worst = chain.candidates[place].worst_nanos
+        if worst is None or not self._hedges.take(worst):
+            return None
+        permit = None
+        try:
+            permit = await self._admitted(io, run, chain, place, "hedge")
+        finally:
+            if permit is None:
+                self._hedges.untaken(worst)
+            else:
+                permit.hedge_nanos = worst
+        return permit
+
+    def _unwanted_answer(self, io: IO, run: Run, answered: Answered) -> None:
+        self.ended(run, answered.permit, "cancelled", answered.usage, detail="another attempt was faster")
+
+    def _unwanted_stream(self, io: IO, run: Run, opened: Opened) -> None:
+        io.discard(opened.handle)
+        usage = usage_so_far(opened.permit.candidate, opened.chunks)
+        self.ended(run, opened.permit, "cancelled", usage, detail="another attempt was faster")
+
+    def _typical(self, name: str, input_tokens: int) -> Latency | None:
+        typical = getattr(self._health, "typical", None)
+        return None if typical is None else typical(name, input_tokens)
+
+    @property
+    def min_tokens_per_s(self) -> float | None:
+        """The least pace of a stream, None for any."""
+        return self._settings.min_tokens_per_s
+
+    def on_interrupt(self, run: Run) -> str:
+        """What follows when this request's stream breaks: "error", "continue" or "restart"."""
+        return run.request.on_interrupt or self._settings.on_interrupt
 
     def ended(
         self,
@@ -139,6 +198,8 @@ class Asking:
         duration_s = max(0.0, run.deadline.elapsed_s() - permit.started_s)
         deployment = permit.candidate.deployment
         cost, known = self._billing.settle(run, permit, usage)
+        if self._settings.hedge:
+            self._hedges.paid(cost.nanos, held_nanos=permit.hedge_nanos)
         if error is not None:
             self._health.failed(deployment.name, error, total_s=duration_s)
         elif outcome == "ok":
@@ -159,7 +220,7 @@ class Asking:
             duration_s=duration_s,
             ttft_s=permit.ttft_s,
             role=permit.role,
-            detail=detail or (_short(error) if error else ""),
+            detail=detail or (short(error) if error else ""),
         )
         run.record(attempt)
         if self._notify:
@@ -178,23 +239,27 @@ class Asking:
             raise self._stopped(run, chain, move)
         if move.wait_s:
             await io.sleep(move.wait_s)
-        candidate = chain.candidates[move.place]
+        return await self._admitted(io, run, chain, move.place, chain.role)
+
+    async def _admitted(self, io: IO, run: Run, chain: Chain, place: int, role: str) -> Permit | None:
+        candidate = chain.candidates[place]
         if (why := self._too_dear(run, candidate)) is not None:
-            chain.skip(move.place, "max_cost", why)
+            chain.skip(place, "max_cost", why)
             return None
         busy = self._health.admit(candidate.deployment.name, candidate.work.input_tokens)
         if busy is not None:
-            chain.skip(move.place, "health", busy)
+            chain.skip(place, "health", busy)
             return None
-        permit = Permit(candidate, move.place, chain.role, run.deadline.elapsed_s())
+        permit = Permit(candidate, place, role, run.deadline.elapsed_s())
         try:
             await self._billing.reserve(io, run, permit)
         except BudgetExceededError as error:
             self._health.left(candidate.deployment.name)
-            if not self._billing.downgrades(error.scope):
+            if not self._billing.downgrades(error.scope) and role != "hedge":
                 raise
-            chain.over_budget = error
-            chain.skip(move.place, "budget", f"no longer fits into budget {error.scope!r}")
+            if role != "hedge":
+                chain.over_budget = error
+            chain.skip(place, "budget", f"no longer fits into budget {error.scope!r}")
             return None
         except BaseException:
             self._health.left(candidate.deployment.name)
@@ -211,7 +276,7 @@ class Asking:
             provider = self._provider_of(candidate.deployment)
             answer = await io.complete(provider, self._call(run, chain, permit))
             usage = usage_or_estimate(answer.usage, candidate, answer.text, arguments_of(answer.message))
-            _check(answer, usage)
+            check_answer(answer, usage)
         except BaseException as error:
             raise self._failed(run, permit, error, ())  # noqa: B904 - it brings its own cause
         permit.ttft_s = None
@@ -220,24 +285,36 @@ class Asking:
     async def _open(self, io: IO, run: Run, chain: Chain, permit: Permit) -> Opened:
         handle: Handle = None
         chunks: list[Chunk] = []
+        warm_up = 0 if chain.said else self._settings.warm_up_tokens
         try:
             call = self._call(run, chain, permit, stream=True)
             handle = io.open(self._provider_of(permit.candidate.deployment), call)
             while True:
-                limit_s = call.first_token_timeout_s
-                if limit_s is not None:
+                limit_s = call.first_token_timeout_s if permit.ttft_s is None else call.idle_timeout_s
+                if limit_s is not None and permit.ttft_s is None:
                     limit_s = max(0.0, limit_s - (run.deadline.elapsed_s() - permit.started_s))
-                chunk = await io.next(handle, limit_s)
+                chunk = await first_chunk(io, handle, limit_s)
                 if chunk is None:
-                    _check_stream_end(chunks)
+                    if not chain.said:
+                        check_stream_end(chunks)
                     break
                 chunks.append(chunk)
                 if chunk.has_content:
-                    break
+                    if permit.ttft_s is None:
+                        self._first_token(run, permit)
+                    if warm_up > 0:
+                        warm_up -= max(1, text_tokens(chunk.text))
+                    if warm_up <= 0:
+                        break
         except BaseException as error:
             if handle is not None:
                 io.discard(handle)
             raise self._failed(run, permit, error, chunks)  # noqa: B904 - it brings its own cause
+        if permit.ttft_s is None:
+            self._first_token(run, permit)
+        return Opened(handle, chunks, permit, chain, call.idle_timeout_s)
+
+    def _first_token(self, run: Run, permit: Permit) -> None:
         permit.ttft_s = run.deadline.elapsed_s() - permit.started_s
         if self._notify:
             self._notify(
@@ -246,7 +323,6 @@ class Asking:
                     deployment=permit.candidate.deployment, ttft_s=permit.ttft_s,
                 )
             )  # fmt: skip
-        return Opened(handle, chunks, permit)
 
     def _call(self, run: Run, chain: Chain, permit: Permit, stream: bool = False) -> ProviderCall:
         candidate, request = permit.candidate, chain.decision.request or run.request
@@ -257,27 +333,30 @@ class Asking:
             params = {**params, "max_tokens": bound if most is None else min(bound, most)}
         if chain.logprobs and "logprobs" not in params:
             params = {**params, "logprobs": True}
+        messages = request.messages
+        if chain.said:
+            params = with_prefill(params, chain.said)
+            messages = (*messages, {"role": "assistant", "content": chain.said.rstrip()})
         remaining_s = self._remaining_s(run)
-        others = run.used < self.max_attempts and self._others(chain, permit.place)
+        others = run.used < self.max_attempts and chain.others_behind(permit.place)
         limit_s = attempt_limit_s(remaining_s, others)
+        idle_s = None
+        if stream:
+            typical = self._typical(candidate.deployment.name, candidate.work.input_tokens)
+            first_s = first_token_limit_s(self._settings.first_token_s, typical, others)
+            idle_s = idle_limit_s(self._settings.idle_s, typical)
+            if first_s is not None:
+                limit_s = first_s if limit_s is None else min(limit_s, first_s)
         return ProviderCall(
             deployment=candidate.deployment,
-            messages=request.messages,
+            messages=messages,
             tools=request.tools,
             params=params,
             timeout_s=remaining_s if stream else limit_s,
             first_token_timeout_s=limit_s if stream else None,
+            idle_timeout_s=idle_s,
             request_id=run.id,
         )
-
-    @staticmethod
-    def _others(chain: Chain, place: int) -> bool:
-        """Whether somebody is left behind this place who was not asked yet."""
-        behind = len(chain.candidates) - place - 1
-        if not chain.failures and not chain.skipped:
-            return behind > 0
-        gone = chain.skipped.union(failure.place for failure in chain.failures)
-        return behind > sum(1 for other in gone if other > place)
 
     def _failed(self, run: Run, permit: Permit, error: BaseException, chunks: Any) -> BaseException:
         """Ends an attempt that raised; returns what to raise instead."""
@@ -341,57 +420,3 @@ class Asking:
     def _remaining_s(run: Run) -> float | None:
         left = run.deadline.remaining_s()
         return 0.0 if left is not None and left < TIMER_SLACK_S else left
-
-
-def as_provider_error(error: BaseException, deployment: Deployment) -> ProviderError | None:
-    """The error of the tree that fits, or None for what is no failure (a cancellation)."""
-    if isinstance(error, ProviderError):
-        if error.deployment is None:
-            error.deployment = deployment.name
-        return error
-    if isinstance(error, TimeoutError):
-        late = ProviderTimeoutError(f"{deployment.name} did not answer in time", deployment=deployment.name)
-        late.__suppress_context__ = True
-        return late
-    if isinstance(error, Exception):
-        wrapped = ProviderUnavailableError(
-            f"provider {deployment.provider!r} failed with an unclassified {type(error).__name__}",
-            deployment=deployment.name,
-        )
-        if not isinstance(error, OSError):
-            wrapped.blame = "local"  # a bug in the plugin says nothing about the deployment
-        wrapped.__cause__ = error
-        return wrapped
-    return None
-
-
-def usage_so_far(candidate: Candidate, chunks: Any) -> Usage:
-    """What an unfinished attempt has used at least: the provider's figure if it came, else a count."""
-    for chunk in reversed(chunks):
-        if chunk.usage is not None:
-            return chunk.usage  # type: ignore[no-any-return]  # chunks are Chunk objects
-    text = "".join(chunk.text for chunk in chunks if isinstance(chunk.text, str))
-    return usage_or_estimate(None, candidate, text)
-
-
-def _check(answer: Answer, usage: Usage) -> None:
-    """An answer that is no answer is a failure, and billed."""
-    if not is_empty(answer.message):
-        return
-    if answer.finish_reason == "content_filter":
-        raise ContentFilterError("the provider's content filter removed the answer", usage=usage)
-    raise InvalidResponseError(f"the answer is empty (finish reason {answer.finish_reason!r})", usage=usage)
-
-
-def _check_stream_end(chunks: list[Chunk]) -> None:
-    """A stream ended before it showed anything."""
-    reason = next((chunk.finish_reason for chunk in chunks if chunk.finish_reason), None)
-    usage = next((chunk.usage for chunk in chunks if chunk.usage), None)
-    if reason is None:
-        raise ProviderUnavailableError("the stream ended without content and without a finish reason", usage=usage)
-    _check(Answer(message=message_of(chunks), finish_reason=reason), usage or Usage())
-
-
-def _short(error: ProviderError) -> str:
-    text = str(error)
-    return f"{type(error).__name__}: {text if len(text) <= 200 else text[:197] + '...'}"

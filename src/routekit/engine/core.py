@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from routekit.engine.affinity import PrefixMemory
-from routekit.engine.asking import Asking, Chain
+from routekit.engine.asking import Asking
 from routekit.engine.assemble import chunks_of
 from routekit.engine.billing import Billing
 from routekit.engine.caching import Caching
+from routekit.engine.chain import Chain
 from routekit.engine.deciding import Deciding
 from routekit.engine.health import Health
 from routekit.engine.io import IO
@@ -166,9 +167,9 @@ class Engine:
         decision = await self._deciding.decide(io, run, strategy, pool)
         opened = await self._asking.open(io, run, Chain(decision, logprobs=strategy.wants_logprobs))
 
-        async def keep(result: RouteResult, deltas: tuple[dict[str, Any], ...]) -> None:
+        async def keep(result: RouteResult, deltas: tuple[dict[str, Any], ...] | None) -> None:
             try:
-                if key is not None:
+                if key is not None and deltas is not None:
                     await self._caching.store(io, run, key, result, deltas)
                 self._learn(run, strategy)
             finally:

@@ -11,7 +11,10 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+import contextvars
+import os
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from routekit.plugin import Budget, Cache, Candidate, Chunk, Provider, ProviderCall, RouteRequest, Signals, Strategy
@@ -51,6 +54,21 @@ class IO(Protocol):
 
     async def sleep(self, seconds: float) -> None: ...
 
+    async def race(
+        self,
+        first: Callable[[IO], Awaitable[T]],
+        second: Callable[[IO], Awaitable[T | None]],
+        delay_s: float,
+        unwanted: Callable[[IO, T], None],
+    ) -> T:
+        """The result of whichever succeeds first; `second` starts after `delay_s`, or not at all.
+
+        The other one is cancelled and waited for; a result of its own goes to `unwanted`. A `second`
+        that returns None had nothing to do. Where both fail, the error of `first` is raised. The
+        functions get the IO that they must wait with.
+        """
+        ...
+
     async def wait(self, future: concurrent.futures.Future[T], timeout_s: float | None) -> T:
         """The future's result. Raises TimeoutError; the future itself goes on."""
         ...
@@ -67,6 +85,8 @@ class SyncIO:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._side = SideLoop()
+        self._there = AsyncIO(clock)
 
     async def complete(self, provider: Provider, call: ProviderCall) -> Answer:
         return provider.complete(call)
@@ -74,10 +94,15 @@ class SyncIO:
     def open(self, provider: Provider, call: ProviderCall) -> Handle:
         return iter(provider.stream(call))
 
-    async def next(self, handle: Iterator[Chunk], timeout_s: float | None = None) -> Chunk | None:
+    async def next(self, handle: Iterator[Chunk] | _Reading, timeout_s: float | None = None) -> Chunk | None:
+        if isinstance(handle, _Reading):  # it won a race, and lives where that was held
+            return self._side.run(self._there.next(handle, timeout_s))
         return next(handle, None)  # a blocking read cannot be bounded from outside: the call's own limits hold
 
     def discard(self, handle: Handle) -> None:
+        if isinstance(handle, _Reading):
+            self._there.discard(handle)
+            return
         with contextlib.suppress(Exception):  # whatever its clean-up raises: the stream is given up
             close = getattr(handle, "close", None)
             if close is not None:
@@ -99,6 +124,21 @@ class SyncIO:
 
     async def sleep(self, seconds: float) -> None:
         self._clock.sleep(seconds)
+
+    async def race(
+        self,
+        first: Callable[[IO], Awaitable[T]],
+        second: Callable[[IO], Awaitable[T | None]],
+        delay_s: float,
+        unwanted: Callable[[IO, T], None],
+    ) -> T:
+        # A blocking call cannot be called back. So both run on an event loop of their own, where the
+        # loser's connection is closed, which is what makes its provider stop and its bill end.
+        return self._side.run(self._there.race(first, second, delay_s, unwanted))
+
+    def close(self) -> None:
+        """Ends the loop that races were held on, if there was one."""
+        self._side.close()
 
     async def wait(self, future: concurrent.futures.Future[T], timeout_s: float | None) -> T:
         return future.result(timeout_s)
@@ -179,6 +219,36 @@ class AsyncIO:
     async def sleep(self, seconds: float) -> None:
         await self._clock.asleep(seconds)
 
+    async def race(
+        self,
+        first: Callable[[IO], Awaitable[T]],
+        second: Callable[[IO], Awaitable[T | None]],
+        delay_s: float,
+        unwanted: Callable[[IO, T], None],
+    ) -> T:
+        leading = _task(first(self))
+        alarm = _task(self._clock.asleep(delay_s))
+        running: list[asyncio.Task[Any]] = [leading]
+        won: list[T] = []
+        try:
+            await asyncio.wait((leading, alarm), return_when=asyncio.FIRST_COMPLETED)
+            if not leading.done():
+                running.append(_task(second(self)))
+            while running and not won:
+                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in [task for task in running if task.done()]:
+                    if not won:
+                        running.remove(task)
+                        won.extend(_results([task]))
+        finally:
+            alarm.cancel()
+            cancelled = await _cancelled(running)
+            for result in (*_results(running), *(won if cancelled else ())):
+                unwanted(self, result)
+        if cancelled:
+            raise asyncio.CancelledError
+        return won[0] if won else leading.result()
+
     async def wait(self, future: concurrent.futures.Future[T], timeout_s: float | None) -> T:
         loop = asyncio.get_running_loop()
         landed = asyncio.Event()
@@ -194,6 +264,91 @@ class AsyncIO:
 
     async def offload(self, function: Callable[[], T]) -> T:
         return await asyncio.to_thread(function)
+
+
+class SideLoop:
+    """An event loop on a thread of its own, started at first use, for a caller that has none."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._owner = 0
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Its result. An interruption of the waiting thread cancels it."""
+        loop = self._started()
+        # Context variables (the current trace) go along; `run_coroutine_threadsafe` would leave them behind.
+        future = asyncio.run_coroutine_threadsafe(_within(contextvars.copy_context(), coroutine), loop)
+        try:
+            return future.result()
+        except BaseException:
+            if not future.done():
+                future.cancel()
+            raise
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None or self._owner != os.getpid():  # a forked process has no such thread
+                self._loop = loop = asyncio.new_event_loop()
+                self._owner = os.getpid()
+                self._thread = threading.Thread(target=_serve, args=(loop,), name="routekit-race", daemon=True)
+                self._thread.start()
+            return self._loop
+
+    def close(self) -> None:
+        with self._lock:
+            loop, self._loop = self._loop, None
+            thread, self._thread = self._thread, None
+        if loop is not None and thread is not None and self._owner == os.getpid():
+            with contextlib.suppress(RuntimeError):  # closed already
+                loop.call_soon_threadsafe(loop.stop)
+            if thread is not threading.current_thread():
+                thread.join(timeout=5.0)
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+        for task in (tasks := asyncio.all_tasks(loop)):
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        loop.close()
+
+
+async def _within(context: contextvars.Context, coroutine: Coroutine[Any, Any, T]) -> T:
+    return await asyncio.get_running_loop().create_task(coroutine, context=context)
+
+
+def _task(work: Awaitable[T]) -> asyncio.Task[T]:
+    async def run() -> T:
+        return await work
+
+    return asyncio.get_running_loop().create_task(run())
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> bool:
+    """Cancels these and waits for their ends; whether we were cancelled meanwhile."""
+    for task in tasks:
+        task.cancel()
+    cancelled = False
+    while unfinished := [task for task in tasks if not task.done()]:
+        try:
+            await asyncio.wait(unfinished)
+        except asyncio.CancelledError:  # their ends come soon, and must be seen
+            cancelled = True
+    return cancelled
+
+
+def _results(tasks: Sequence[asyncio.Task[Any]]) -> list[Any]:
+    return [
+        result
+        for task in tasks
+        if task.done() and not task.cancelled() and task.exception() is None and (result := task.result()) is not None
+    ]
 
 
 async def _quietly(closing: Any) -> None:

@@ -142,9 +142,13 @@ class Run:
 
 
 class Permit:
-    """One attempt under way: a place, what is held for it, and since when."""
+    """One attempt under way: a place, what is held for it, and since when.
 
-    __slots__ = ("candidate", "hold", "place", "role", "started_s", "ttft_s")
+    `hedge_nanos` is what it took of the budget of hedges, None for what is none; `gap_s` the longest
+    silence between two of its pieces.
+    """
+
+    __slots__ = ("candidate", "gap_s", "hedge_nanos", "hold", "place", "role", "started_s", "ttft_s")
 
     def __init__(self, candidate: Candidate, place: int, role: str, started_s: float) -> None:
         self.candidate = candidate
@@ -153,6 +157,8 @@ class Permit:
         self.hold: Reservation | None = None
         self.started_s = started_s
         self.ttft_s: float | None = None
+        self.gap_s: float | None = None
+        self.hedge_nanos: int | None = None
 
 
 class Answered:

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from typing import Any, Protocol, Self
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Protocol
 
-from routekit.engine.asking import Asking, Opened, as_provider_error, usage_so_far
+from routekit.engine.asking import Asking
 from routekit.engine.assemble import arguments_of, chunks_of, message_of
+from routekit.engine.attempts import Failure
 from routekit.engine.billing import usage_or_estimate
-from routekit.engine.io import IO, run_sync
+from routekit.engine.chain import Chain, Opened
+from routekit.engine.continuing import Joint, continuable
+from routekit.engine.failures import as_provider_error, usage_so_far
+from routekit.engine.io import IO
 from routekit.engine.run import Run, copied
+from routekit.engine.watchdog import PACE_WINDOW_S, Pace
 from routekit.errors import (
     InvalidResponseError,
+    ProviderError,
     ProviderTimeoutError,
     ProviderUnavailableError,
+    RoutekitError,
     StreamInterruptedError,
 )
 from routekit.types import CacheEntry, Chunk, Message, Outcome, RouteResult, Usage
 
-Keep = Callable[[RouteResult, tuple[dict[str, Any], ...]], Awaitable[None]]
+Keep = Callable[[RouteResult, tuple[dict[str, Any], ...] | None], Awaitable[None]]
+"""Gets the result and its deltas; no deltas: not to be kept for others."""
 
 
 class RunningStream(Protocol):
@@ -33,10 +41,34 @@ class RunningStream(Protocol):
     def abandon(self) -> None: ...
 
 
-class LiveStream:
-    """An upstream stream past its commit point. A failure now is a `StreamInterruptedError`.
+class _Part:
+    """One attempt's share of a stream. Whoever claims it, and nobody else, ends the attempt."""
 
-    Another thread or task may abandon it while it is being read; whoever ends it first does so alone.
+    __slots__ = ("_claimed", "chain", "chunks", "handle", "idle_s", "joint", "pace", "permit")
+
+    def __init__(self, opened: Opened, joint: Joint | None, pace: Pace | None) -> None:
+        self.handle = opened.handle
+        self.permit = opened.permit
+        self.chain = opened.chain
+        self.chunks = opened.chunks
+        self.idle_s = opened.idle_s
+        self.joint = joint
+        self.pace = pace
+        self._claimed = threading.Lock()  # taken once; nobody waits for it
+
+    def claim(self) -> bool:
+        return self._claimed.acquire(blocking=False)
+
+    def claimed(self) -> bool:
+        return self._claimed.locked()
+
+
+class LiveStream:
+    """An upstream stream past its commit point.
+
+    A failure now is a `StreamInterruptedError`, unless the request wants the answer continued by
+    somebody else, or begun again. Another thread or task may abandon the stream while it is being
+    read; whoever ends it first does so alone.
     """
 
     def __init__(
@@ -50,14 +82,14 @@ class LiveStream:
     ) -> None:
         self._io = io
         self._run = run
-        self._handle = opened.handle
-        self._permit = opened.permit
-        self._chunks = opened.chunks
-        self._ready = deque(opened.chunks)
         self._asking = asking
         self._keep = keep
         self._failed = failed
-        self._ended = threading.Lock()  # taken once, by whoever ends the attempt; nobody waits for it
+        self._over = threading.Lock()  # taken once, by whoever ends the stream
+        self._resumed = False
+        self._part = self._part_of(opened)
+        self._chunks = list(opened.chunks)
+        self._ready = deque(opened.chunks)
         self.result: RouteResult | None = None
 
     async def next(self) -> Chunk | None:
@@ -66,93 +98,219 @@ class LiveStream:
         Raises:
             StreamInterruptedError: the upstream failed after content was handed over.
         """
-        if self._ready:
-            return self._ready.popleft()
-        if self._ended.locked():
-            return None
-        try:
-            chunk = await self._io.next(self._handle, self._run.deadline.remaining_s())
-            if chunk is not None and not isinstance(chunk, Chunk):
-                raise TypeError(f"a stream yields Chunk objects, not {type(chunk).__name__}")
-        except Exception as error:
-            if not self._claim():
+        while True:
+            if self._ready:
+                return self._ready.popleft()
+            part = self._part
+            if self._over.locked() or part.claimed():
                 return None
-            raise self._interrupted(error)  # noqa: B904 - it brings its own cause
-        except BaseException:
-            self.abandon()
+            try:
+                chunk = await self._read(part)
+            except Exception as error:
+                if not part.claim():
+                    return None
+                await self._broken(part, error)
+                continue
+            except BaseException:
+                self.abandon()
+                raise
+            if part.claimed():  # abandoned meanwhile, when a stream that is being read cannot be closed
+                self._io.discard(part.handle)
+                return None
+            if chunk is None:
+                if part.claim():
+                    await self._finish(part)
+                continue
+            part.chunks.append(chunk)
+            self._hand_over(part, chunk)
+
+    async def _read(self, part: _Part) -> Chunk | None:
+        """The next chunk within its limits. Raises ProviderTimeoutError where one is passed."""
+        deadline = self._run.deadline
+        left_s = deadline.remaining_s()
+        limit_s = part.idle_s if left_s is None or (part.idle_s is not None and part.idle_s < left_s) else left_s
+        asked_s = deadline.elapsed_s()
+        try:
+            chunk = await self._io.next(part.handle, limit_s)
+        except TimeoutError:
+            if not deadline.expired and limit_s is not None:
+                raise ProviderTimeoutError(f"nothing came for {limit_s:.1f} s in the middle of the stream") from None
             raise
-        if self._ended.locked():  # abandoned meanwhile, when a stream that is being read cannot be closed
-            self._io.discard(self._handle)
-            return None
         if chunk is None:
-            if self._claim():
-                await self._finish()
             return None
-        if self._run.deadline.expired and self._claim():
-            raise self._interrupted(TimeoutError())
-        self._chunks.append(chunk)
+        if not isinstance(chunk, Chunk):  # a plugin may be written without types
+            raise TypeError(f"a stream yields Chunk objects, not {type(chunk).__name__}")
+        if deadline.expired:
+            raise TimeoutError
+        now_s = deadline.elapsed_s()
+        part.permit.gap_s = max(part.permit.gap_s or 0.0, now_s - asked_s)
+        if part.pace is not None:
+            part.pace.add(chunk, now_s)
+            if not chunk.finish_reason and (why := part.pace.too_slow(now_s)) is not None:
+                raise ProviderTimeoutError(f"the stream gave {why}")
         return chunk
 
-    def _claim(self) -> bool:
-        return self._ended.acquire(blocking=False)
+    def _hand_over(self, part: _Part, chunk: Chunk) -> None:
+        if part.joint is not None and not part.joint.settled and chunk.text:
+            text = part.joint.feed(chunk.text)
+            if text != chunk.text:
+                chunk = _with_text(chunk, text)
+        self._chunks.append(chunk)
+        self._ready.append(chunk)
 
     def abandon(self) -> None:
         """Gives the stream up: closes the connection and pays for what was used. Idempotent."""
-        if not self._claim():
+        if not self._over.acquire(blocking=False):
             return
         self._ready.clear()
-        self._io.discard(self._handle)
-        self._asking.ended(self._run, self._permit, "cancelled", usage_so_far(self._permit.candidate, self._chunks))
+        part = self._part
+        if part.claim():
+            self._leave(part)
         self._failed(GeneratorExit("the stream was abandoned by its reader"))
 
-    async def _finish(self) -> None:
-        reason = next((chunk.finish_reason for chunk in reversed(self._chunks) if chunk.finish_reason), None)
+    def _leave(self, part: _Part) -> None:
+        self._io.discard(part.handle)
+        self._asking.ended(self._run, part.permit, "cancelled", usage_so_far(part.permit.candidate, part.chunks))
+
+    async def _finish(self, part: _Part) -> None:
+        reason = next((chunk.finish_reason for chunk in reversed(part.chunks) if chunk.finish_reason), None)
         if reason is None:
-            raise self._interrupted(ProviderUnavailableError("the stream ended without a finish reason"))
+            await self._broken(part, ProviderUnavailableError("the stream ended without a finish reason"))
+            return
+        if part.joint is not None and (text := part.joint.end()):
+            rest = Chunk({"content": text})
+            self._chunks.append(rest)
+            self._ready.append(rest)
         try:
             message = message_of(self._chunks)
         except Exception as error:
             malformed = InvalidResponseError("the pieces of the stream do not make a message")
             malformed.__cause__ = error
-            raise self._interrupted(malformed)  # noqa: B904 - it brings its own cause
-        result = self._end("ok", reason, message)
+            await self._broken(part, malformed)
+            return
+        self._end(part, "ok")
+        if not self._over.acquire(blocking=False):
+            return
+        result = self._result(part, message, reason)
         self.result = result
-        deltas = tuple(dict(copied(chunk.delta)) for chunk in self._chunks if chunk.delta)
+        # What two deployments said together is nobody's answer to keep.
+        deltas = None if self._resumed else tuple(dict(copied(c.delta)) for c in self._chunks if c.delta)
         await self._keep(result, deltas)
 
-    def _interrupted(self, cause: Exception) -> StreamInterruptedError:
-        self._io.discard(self._handle)
-        deployment = self._permit.candidate.deployment
+    async def _broken(self, part: _Part, cause: Exception) -> None:
+        """Ends a claimed part that failed, and goes on with another one where that is wanted and possible.
+
+        Raises:
+            StreamInterruptedError: it is not.
+        """
+        self._io.discard(part.handle)
+        failure = self._failure(part, cause)
+        self._end(part, "interrupted", failure)
+        chain = self._next_chain(part, failure)
+        if chain is not None and not self._over.locked():
+            try:
+                opened = await self._asking.open(self._io, self._run, chain)
+            except RoutekitError as refused:
+                self._run.notes.append(f"nobody could take the broken stream up ({type(refused).__name__})")
+            except BaseException:
+                self.abandon()
+                raise
+            else:
+                self._go_on(part, opened)
+                return
+        if not self._over.acquire(blocking=False):
+            return
+        partial = self._result(part, self._message(), None)
+        error = StreamInterruptedError(
+            f"the stream from {part.permit.candidate.name} broke after {len(partial.text)} characters: {failure}",
+            partial=partial,
+        )
+        error.__cause__ = failure
+        self._failed(error)
+        raise error
+
+    def _next_chain(self, part: _Part, failure: ProviderError) -> Chain | None:
+        mode = self._asking.on_interrupt(self._run)
+        if mode == "error" or not failure.fall_back or failure.blame == "request":
+            return None
+        broken = Failure(part.permit.place, failure)
+        if mode == "restart":
+            return part.chain.afresh(broken)
+        said = continuable(self._run.request, self._chunks)
+        return None if said is None else part.chain.going_on(broken, said)
+
+    def _go_on(self, part: _Part, opened: Opened) -> None:
+        before, after = part.permit.candidate.name, opened.permit.candidate.name
+        said = opened.chain.said
+        chunks = list(opened.chunks)
+        self._part = new = self._part_of(opened, Joint(said) if said else None)
+        if self._over.locked():  # abandoned while the other one was asked
+            if new.claim():
+                self._leave(new)
+            return
+        self._resumed = True
+        self._run.notes.append(f"{after} {'went on' if said else 'began again'} where the stream from {before} broke")
+        if not said:
+            self._chunks.clear()
+            first = chunks[0] if chunks else Chunk()
+            restart = Chunk(first.delta, first.finish_reason, first.usage, first.model, first.logprobs, restart=True)
+            chunks[:1] = [restart]
+        for chunk in chunks:
+            self._hand_over(new, chunk)
+
+    def _failure(self, part: _Part, cause: Exception) -> ProviderError:
+        deployment = part.permit.candidate.deployment
         failure = as_provider_error(cause, deployment)
         if failure is None or (isinstance(cause, TimeoutError) and self._run.deadline.expired):
             failure = ProviderTimeoutError(
                 "the deadline was over in the middle of the stream", deployment=deployment.name
             )
             failure.blame = "request"
-        try:
-            message = message_of(self._chunks)
-        except Exception:
-            message = {"role": "assistant", "content": "".join(str(chunk.text) for chunk in self._chunks)}
-        partial = self._end("interrupted", None, message, failure)
-        error = StreamInterruptedError(
-            f"the stream from {deployment.name} broke after {len(partial.text)} characters: {failure}", partial=partial
-        )
-        error.__cause__ = failure
-        self._failed(error)
-        return error
+        return failure
 
-    def _end(self, outcome: Outcome, reason: str | None, message: Message, failure: Any = None) -> RouteResult:
-        chunks, candidate = self._chunks, self._permit.candidate
-        usage: Usage | None = next((chunk.usage for chunk in reversed(chunks) if chunk.usage is not None), None)
+    def _message(self) -> Message:
+        try:
+            return message_of(self._chunks)
+        except Exception:
+            return {"role": "assistant", "content": "".join(str(chunk.text) for chunk in self._chunks)}
+
+    def _part_of(self, opened: Opened, joint: Joint | None = None) -> _Part:
+        now_s = self._run.deadline.elapsed_s()
+        least = self._asking.min_tokens_per_s
+        idle_s = opened.idle_s
+        if least is not None:
+            opened.idle_s = PACE_WINDOW_S if idle_s is None else min(idle_s, PACE_WINDOW_S)
+        return _Part(opened, joint, None if least is None else Pace(least, now_s))
+
+    def _end(self, part: _Part, outcome: Outcome, failure: ProviderError | None = None) -> None:
+        self._asking.ended(self._run, part.permit, outcome, self._usage(part), failure)
+
+    @staticmethod
+    def _usage(part: _Part) -> Usage:
+        try:
+            message = message_of(part.chunks)
+        except Exception:
+            return usage_so_far(part.permit.candidate, part.chunks)
+        usage: Usage | None = next((chunk.usage for chunk in reversed(part.chunks) if chunk.usage is not None), None)
         content = message.get("content")
-        usage = usage_or_estimate(usage, candidate, content if isinstance(content, str) else "", arguments_of(message))
-        self._asking.ended(self._run, self._permit, outcome, usage, failure)
-        model = next((chunk.model for chunk in chunks if chunk.model), None)
+        text = content if isinstance(content, str) else ""
+        return usage_or_estimate(usage, part.permit.candidate, text, arguments_of(message))
+
+    def _result(self, part: _Part, message: Message, reason: str | None) -> RouteResult:
+        chunks = self._chunks
+        model = next((chunk.model for chunk in part.chunks if chunk.model), None)
         logprobs = [chunk.logprobs["content"] for chunk in chunks if chunk.logprobs and chunk.logprobs.get("content")]
         return self._run.result(
-            message, reason, usage, candidate.deployment, model, self._permit.ttft_s,
+            message, reason, self._usage(part), part.permit.candidate.deployment, model, part.permit.ttft_s,
             logprobs={"content": [entry for part in logprobs for entry in part]} if logprobs else None,
         )  # fmt: skip
+
+
+def _with_text(chunk: Chunk, text: str) -> Chunk:
+    delta = {key: value for key, value in chunk.delta.items() if key != "content"}
+    if text:
+        delta["content"] = text
+    return Chunk(delta, chunk.finish_reason, chunk.usage, chunk.model, chunk.logprobs)
 
 
 class ReplayStream:
@@ -180,132 +338,3 @@ class ReplayStream:
 
     def abandon(self) -> None:
         self._chunks = iter(())
-
-
-class Stream:
-    """What `Router.stream` returns: iterate it, best inside ``with``. `result` is there after the end.
-
-    The request starts when the first chunk is asked for, or on entering ``with``.
-    """
-
-    def __init__(self, start: Callable[[], Any]) -> None:
-        self._start: Callable[[], Any] | None = start
-        self._running: RunningStream | None = None
-        self._over = False
-
-    @property
-    def result(self) -> RouteResult:
-        """The whole story.
-
-        Raises:
-            RuntimeError: the stream was not read to its end.
-        """
-        if self._running is None or self._running.result is None:
-            raise RuntimeError("the stream has no result before its end; read all of its chunks first")
-        return self._running.result
-
-    def __iter__(self) -> Iterator[Chunk]:
-        return self
-
-    def __next__(self) -> Chunk:
-        if self._over:
-            raise StopIteration
-        running = self._running or self._begin()
-        try:
-            running.next().send(None)
-        except StopIteration as stop:
-            if stop.value is not None:
-                return stop.value  # type: ignore[no-any-return]  # StopIteration does not carry its type
-            self._over = True
-            raise StopIteration from None
-        raise RuntimeError("the synchronous core was suspended: something waited outside its IO")
-
-    def _begin(self) -> RunningStream:
-        start, self._start = self._start, None
-        if start is None:
-            raise RuntimeError("the stream could not be opened before, or was closed")
-        running: RunningStream = run_sync(start())
-        self._running = running
-        return running
-
-    def close(self) -> None:
-        """Gives the stream up; what was used so far is paid."""
-        self._over = True
-        self._start = None
-        if self._running is not None:
-            self._running.abandon()
-
-    def __enter__(self) -> Self:
-        if self._running is None:
-            self._begin()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self.close()
-
-
-class AsyncStream:
-    """What `Router.astream` returns: ``async for``, best inside ``async with``. See `Stream`."""
-
-    def __init__(self, start: Callable[[], Any]) -> None:
-        self._start: Callable[[], Any] | None = start
-        self._running: RunningStream | None = None
-        self._over = False
-
-    @property
-    def result(self) -> RouteResult:
-        """The whole story.
-
-        Raises:
-            RuntimeError: the stream was not read to its end.
-        """
-        if self._running is None or self._running.result is None:
-            raise RuntimeError("the stream has no result before its end; read all of its chunks first")
-        return self._running.result
-
-    def __aiter__(self) -> AsyncIterator[Chunk]:
-        return self
-
-    async def __anext__(self) -> Chunk:
-        if self._over:
-            raise StopAsyncIteration
-        running = self._running or await self._begin()
-        chunk = await running.next()
-        if chunk is None:
-            self._over = True
-            raise StopAsyncIteration
-        return chunk
-
-    async def _begin(self) -> RunningStream:
-        start, self._start = self._start, None
-        if start is None:
-            raise RuntimeError("the stream could not be opened before, or was closed")
-        running: RunningStream = await start()
-        self._running = running
-        if self._over:  # closed while it was being opened
-            running.abandon()
-        return running
-
-    def close(self) -> None:
-        """Gives the stream up without waiting; what was used so far is paid."""
-        self._over = True
-        self._start = None
-        if self._running is not None:
-            self._running.abandon()
-
-    async def aclose(self) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        if self._running is None:
-            await self._begin()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self.close()

@@ -1,0 +1,70 @@
+"""Pure: what went wrong with an attempt, as an error of the tree, and what it had used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from routekit.engine.assemble import is_empty, message_of
+from routekit.engine.billing import usage_or_estimate
+from routekit.errors import (
+    ContentFilterError,
+    InvalidResponseError,
+    ProviderError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+)
+from routekit.types import Answer, Candidate, Chunk, Deployment, Usage
+
+
+def as_provider_error(error: BaseException, deployment: Deployment) -> ProviderError | None:
+    """The error of the tree that fits, or None for what is no failure (a cancellation)."""
+    if isinstance(error, ProviderError):
+        if error.deployment is None:
+            error.deployment = deployment.name
+        return error
+    if isinstance(error, TimeoutError):
+        late = ProviderTimeoutError(f"{deployment.name} did not answer in time", deployment=deployment.name)
+        late.__suppress_context__ = True
+        return late
+    if isinstance(error, Exception):
+        wrapped = ProviderUnavailableError(
+            f"provider {deployment.provider!r} failed with an unclassified {type(error).__name__}",
+            deployment=deployment.name,
+        )
+        if not isinstance(error, OSError):
+            wrapped.blame = "local"  # a bug in the plugin says nothing about the deployment
+        wrapped.__cause__ = error
+        return wrapped
+    return None
+
+
+def usage_so_far(candidate: Candidate, chunks: Any) -> Usage:
+    """What an unfinished attempt has used at least: the provider's figure if it came, else a count."""
+    for chunk in reversed(chunks):
+        if chunk.usage is not None:
+            return chunk.usage  # type: ignore[no-any-return]  # chunks are Chunk objects
+    text = "".join(chunk.text for chunk in chunks if isinstance(chunk.text, str))
+    return usage_or_estimate(None, candidate, text)
+
+
+def check_answer(answer: Answer, usage: Usage) -> None:
+    """An answer that is no answer is a failure, and billed."""
+    if not is_empty(answer.message):
+        return
+    if answer.finish_reason == "content_filter":
+        raise ContentFilterError("the provider's content filter removed the answer", usage=usage)
+    raise InvalidResponseError(f"the answer is empty (finish reason {answer.finish_reason!r})", usage=usage)
+
+
+def check_stream_end(chunks: list[Chunk]) -> None:
+    """A stream ended before it showed anything."""
+    reason = next((chunk.finish_reason for chunk in chunks if chunk.finish_reason), None)
+    usage = next((chunk.usage for chunk in chunks if chunk.usage), None)
+    if reason is None:
+        raise ProviderUnavailableError("the stream ended without content and without a finish reason", usage=usage)
+    check_answer(Answer(message=message_of(chunks), finish_reason=reason), usage or Usage())
+
+
+def short(error: ProviderError) -> str:
+    text = str(error)
+    return f"{type(error).__name__}: {text if len(text) <= 200 else text[:197] + '...'}"
