@@ -115,6 +115,8 @@ def to_ai_message(
     for call in message.get("tool_calls") or ():
         parsed = _parsed(call, extra)
         (valid if parsed.get("type") == "tool_call" else invalid).append(parsed)
+    if valid and invalid and RAW_CALLS not in extra:  # LangChain keeps them apart: their order is kept here
+        extra[RAW_CALLS] = {call.get("id"): {} for call in message.get("tool_calls") or () if call.get("id")}
     return AIMessage(
         content=content or "",
         name=message.get("name"),

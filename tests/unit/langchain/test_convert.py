@@ -118,6 +118,15 @@ assistants = st.one_of(
 )
 
 
+def test_calls_keep_their_order_where_one_is_invalid() -> None:
+    calls = [
+        {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Par'}},
+        {"id": "call_2", "type": "function", "function": {"name": "weather", "arguments": "{}"}},
+    ]
+    message = {"role": "assistant", "content": None, "tool_calls": calls}
+    assert to_dicts([from_dict(message)]) == [message]
+
+
 @given(st.lists(others | tools | assistants, max_size=4))
 def test_dictionaries_come_back_as_they_were(messages: list[dict[str, Any]]) -> None:
     assert to_dicts([from_dict(message) for message in messages]) == messages
