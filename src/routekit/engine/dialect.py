@@ -11,7 +11,8 @@ is taken to be lenient. Sources, as of 2026:
   blank, an answer to go on with does not end in white space, newer Claude takes none at all ("does not
   support assistant message prefill"). Only Anthropic's own thinking signatures are valid there, and
   they are on each of its platforms. Converse wants `tools` wherever tool calls are in the history.
-- OpenAI: `tool_call_id` has at most 40 characters; unknown keys on a message are refused.
+- OpenAI: `tool_call_id` has at most 40 characters; unknown keys on a message are refused, and pictures
+  in a tool's result ("only allowed for messages with role 'user'").
 - Gemini: needs the thought signatures of its tool calls back; litellm keeps them in
   `provider_specific_fields` and behind ``__thought__`` in the id, Google's OpenAI-compatible address in
   ``extra_content.google``, where ``skip_thought_signature_validator`` stands for one that is not there
@@ -45,6 +46,9 @@ class Dialect:
     that is not known to belong to another vendor), `reasoning` those of its earlier reasoning that the
     model reads. `last` says what a closing assistant message needs: "any" nothing, "prefill" a model
     that goes on with one, else a user message behind it; `mark` is the key that asks to go on.
+    `native` is OpenAI itself: functions from before there were tools, refusals, sounds of its own.
+    `blank`: empty texts are taken. `bridged`: an assistant speaks between a result and the user.
+    `wants_objects`: arguments of tool calls are JSON objects. `text_results`: results hold only texts.
     """
 
     ids: re.Pattern[str] = re.compile(r".+", re.DOTALL)
@@ -59,6 +63,8 @@ class Dialect:
     bridged: bool = False
     wants_tools: bool = False
     wants_reasoning: bool = False
+    wants_objects: bool = False
+    text_results: bool = False
     last: Literal["any", "prefill"] = "any"
     mark: str | None = None
 
@@ -72,6 +78,7 @@ _OPENAI = Dialect(
     keys=_WIRE | {"refusal", "audio", "function_call"},
     developer=True,
     native=True,
+    text_results=True,
 )
 _ANTHROPIC = Dialect(
     ids=_TOKEN,
@@ -79,17 +86,25 @@ _ANTHROPIC = Dialect(
     cache_control=True,
     blank=False,
     opens_with_user=True,
+    wants_objects=True,
     last="prefill",
 )
 _BEDROCK = Dialect(
-    ids=_TOKEN, cache_control=True, blank=False, opens_with_user=True, wants_tools=True, last="prefill"
+    ids=_TOKEN, cache_control=True, blank=False, opens_with_user=True, wants_tools=True, wants_objects=True,
+    last="prefill",
 )  # fmt: skip
-_GEMINI = Dialect(reasoning=frozenset({"provider_specific_fields"}), cache_control=True, blank=False, last="prefill")
+_GEMINI = Dialect(
+    reasoning=frozenset({"provider_specific_fields"}), cache_control=True, blank=False, wants_objects=True,
+    last="prefill",
+)  # fmt: skip
 _MISTRAL = Dialect(
-    ids=re.compile(r"[a-zA-Z0-9]{9}"), keys=_WIRE - {"name"}, blank=False, bridged=True, last="prefill", mark="prefix"
+    ids=re.compile(r"[a-zA-Z0-9]{9}"), keys=_WIRE - {"name"}, blank=False, bridged=True, text_results=True,
+    last="prefill", mark="prefix",
 )  # fmt: skip
-_DEEPSEEK = Dialect(reasoning=frozenset({"reasoning_content"}), wants_reasoning=True, last="prefill", mark="prefix")
-_STRICT = Dialect(keys=_WIRE)
+_DEEPSEEK = Dialect(
+    reasoning=frozenset({"reasoning_content"}), wants_reasoning=True, text_results=True, last="prefill", mark="prefix"
+)  # fmt: skip
+_STRICT = Dialect(keys=_WIRE, text_results=True)
 
 _TABLE = {
     "openai": _OPENAI,

@@ -11,20 +11,20 @@ history stays the same, and with it the vendor's prompt cache.
 
 from __future__ import annotations
 
-import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard, cast
+from typing import Any, cast
 
 from routekit.engine.dialect import Reader, reader_of
+from routekit.engine.toolpairs import SIGNED_ID, is_paired, joined, paired, told
 from routekit.engine.turns import in_turns, without_blanks
 from routekit.types import Deployment, Message
 
-NO_RESULT = "No result is available for this tool call."
-"""The result of a call that has none: cancelled, or cut off by a summary."""
-
-_SIGNED_ID = "__thought__"
+_CALL_KEYS = frozenset({"id", "type", "function", "custom"})
 _NO_SIGNATURE = "skip_thought_signature_validator"
 _PLAIN_ROLES = frozenset({"system", "user", "assistant"})
+_KNOWN_ROLES = _PLAIN_ROLES | {"tool"}
+_SIMPLE = frozenset({"role", "content", "tool_call_id"})
 _FOREIGN = frozenset(
     {"reasoning_content", "reasoning", "reasoning_details", "thinking_blocks", "provider_specific_fields",
      "extra_content", "annotations", "citations", "images", "refusal", "audio", "prefix", "partial"}
@@ -56,14 +56,31 @@ def portable(
     last = len(messages) - 1
     out: list[Any] = [_cleaned(message, who, at == last) for at, message in enumerate(messages)]
     if any(message["role"] == "tool" or message.get("tool_calls") for message in out):
-        if who.tools and (tools or not dialect.wants_tools):
-            out = _paired(out, who)
-        else:
-            out = [_told(message) for message in out]
+        if not who.tools or (dialect.wants_tools and not tools):
+            out = [told(message) for message in out]
+        elif not is_paired(out, who):
+            out = paired(out, who)
     out = in_turns(out if dialect.blank else without_blanks(out), who)
     if len(out) == len(messages) and all(a is b for a, b in zip(out, messages, strict=True)):
         return cast("tuple[Message, ...]", messages)
     return tuple(out)
+
+
+def portable_tools(tools: Sequence[Mapping[str, Any]], *, reader: Deployment) -> tuple[Mapping[str, Any], ...]:
+    """The tools without cache marks that `reader` does not understand; the very same object where there are none."""
+    who = reader_of(reader)
+    out = tuple(_unmarked(tool, who) for tool in tools)
+    if all(a is b for a, b in zip(out, tools, strict=True)):
+        return cast("tuple[Mapping[str, Any], ...]", tools)
+    return out
+
+
+def _unmarked(value: Mapping[str, Any], who: Reader) -> Mapping[str, Any]:
+    function = value.get("function")
+    if isinstance(function, Mapping) and (cleaned := _unmarked(function, who)) is not function:
+        value = {**value, "function": cleaned}
+    marks = [key for key in _CACHE_MARKS if key in value and not _keeps_mark(key, who)]
+    return {key: kept for key, kept in value.items() if key not in marks} if marks else value
 
 
 def _plain(messages: Sequence[Message], who: Reader) -> bool:
@@ -87,6 +104,9 @@ def _plain(messages: Sequence[Message], who: Reader) -> bool:
 def _cleaned(message: Mapping[str, Any], who: Reader, last: bool) -> Mapping[str, Any]:
     """The message without what the reader does not know; the same object where it knows everything."""
     dialect, role = who.dialect, message["role"]
+    simple = role in _KNOWN_ROLES and message.keys() <= _SIMPLE and message.get("content").__class__ is str
+    if simple and not (dialect.wants_reasoning and role == "assistant"):
+        return message
     changes: dict[str, Any] = {}
     if role == "developer" and not dialect.developer:
         changes["role"] = "system"
@@ -143,7 +163,7 @@ def _signer(message: Mapping[str, Any]) -> str:
     if message.get("extra_content") or "thought_signature" in fields or "thought_signatures" in fields:
         return "google"
     for call in message.get("tool_calls") or ():
-        if _SIGNED_ID in str(call.get("id")) or call.get("extra_content") or _is_signed(call):
+        if SIGNED_ID in str(call.get("id")) or call.get("extra_content") or _is_signed(call):
             return "google"
     for detail in message.get("reasoning_details") or ():
         written = str(detail.get("format")) if isinstance(detail, Mapping) else ""
@@ -163,10 +183,10 @@ def _clean_answer(message: Mapping[str, Any], content: Any, changes: dict[str, A
     dialect = who.dialect
     said = message.get("refusal")
     if said and not dialect.native:
-        content = changes["content"] = _joined(content, str(said))
+        content = changes["content"] = joined(content, str(said))
     audio = message.get("audio")
     if isinstance(audio, Mapping) and audio.get("transcript") and not dialect.native:
-        content = changes["content"] = _joined(content, str(audio["transcript"]))
+        content = changes["content"] = joined(content, str(audio["transcript"]))
     calls = message.get("tool_calls")
     old = message.get("function_call")
     if not calls and old and not dialect.native:
@@ -186,27 +206,40 @@ def _clean_answer(message: Mapping[str, Any], content: Any, changes: dict[str, A
 
 def _call(call: Mapping[str, Any], who: Reader, *, first: bool) -> Mapping[str, Any]:
     """A tool call without signatures that the reader cannot check, and with the one it asks for."""
-    ours = who.maker == "google"
-    drop = {key for key in call if key in _CACHE_MARKS and not _keeps_mark(key, who)}
-    for key in ("provider_specific_fields", "extra_content"):
-        if key in call and (key not in who.dialect.reasoning or (not ours and _is_signed(call))):
-            drop.add(key)
-    if who.dialect.keys is not None:
-        drop.update(key for key in call if key not in ("id", "type", "function", "custom"))
-    function = call.get("function") or {}
-    signed = "provider_specific_fields" in function and not (
-        ours and "provider_specific_fields" in who.dialect.reasoning
-    )
-    unsigned = who.signs_calls and first and not (call.get("extra_content") or {}).get("google")
-    if not drop and not signed and not unsigned:
-        return call
-    out = {key: value for key, value in call.items() if key not in drop}
-    if signed:
-        out["function"] = {key: value for key, value in function.items() if key != "provider_specific_fields"}
-    if unsigned:
-        signature = str(call.get("id")).partition(_SIGNED_ID)[2] or _NO_SIGNATURE
+    dialect, ours = who.dialect, who.maker == "google"
+    out = dict(call)
+    for key in call.keys() - _CALL_KEYS:
+        if key in ("provider_specific_fields", "extra_content"):
+            kept = key in dialect.reasoning and (ours or not _is_signed(call))
+        else:
+            kept = dialect.keys is None and (key not in _CACHE_MARKS or _keeps_mark(key, who))
+        if not kept:
+            del out[key]
+    function = call.get("function")
+    if isinstance(function, Mapping):
+        if "provider_specific_fields" in function and not (ours and "provider_specific_fields" in dialect.reasoning):
+            function = {key: value for key, value in function.items() if key != "provider_specific_fields"}
+        if dialect.wants_objects and not _is_object(function.get("arguments")):
+            function = {
+                **function,
+                "arguments": json.dumps({"invalid_arguments": function["arguments"]}, ensure_ascii=False),
+            }
+        out["function"] = function
+    if who.signs_calls and first and not (call.get("extra_content") or {}).get("google"):
+        signature = str(call.get("id")).partition(SIGNED_ID)[2] or _NO_SIGNATURE
         out["extra_content"] = {"google": {"thought_signature": signature}}
-    return out
+    same = len(out) == len(call) and all(out[key] is call.get(key) for key in out)
+    return call if same else out
+
+
+def _is_object(arguments: Any) -> bool:
+    """Whether the arguments are a JSON object, or none at all: half a call may be in the history of an outage."""
+    if not arguments or arguments == "{}" or not isinstance(arguments, str):
+        return True
+    try:
+        return isinstance(json.loads(arguments), dict)
+    except ValueError:
+        return False
 
 
 def _parts(parts: Sequence[Any], who: Reader) -> Sequence[Any]:
@@ -232,106 +265,4 @@ def _part(part: Mapping[str, Any], who: Reader) -> Mapping[str, Any] | None:
             return None
     elif kind == "refusal" and not who.dialect.native:
         return {"type": "text", "text": str(part.get("refusal") or "")}
-    marks = [key for key in _CACHE_MARKS if key in part and not _keeps_mark(key, who)]
-    return {key: value for key, value in part.items() if key not in marks} if marks else part
-
-
-def _paired(messages: Sequence[Any], who: Reader) -> list[Any]:
-    """Each result straight behind its call, each call with a result, each id unique and legal."""
-    waiting: dict[Any, list[tuple[int, int]]] = {}
-    answers: dict[int, tuple[int, int]] = {}
-    results: dict[int, list[int]] = {}
-    for at, message in enumerate(messages):
-        if message["role"] == "tool":
-            if places := waiting.get(message.get("tool_call_id")):
-                newest = places[-1][0]  # an id may come back in a later turn, and twice in one
-                place = places.pop(next(n for n, (turn, _) in enumerate(places) if turn == newest))
-                answers[at] = place
-                results.setdefault(place[0], []).append(at)
-        elif calls := message.get("tool_calls"):
-            for n, call in enumerate(calls):
-                waiting.setdefault(call.get("id"), []).append((at, n))
-    names = _Names(who)
-    out: list[Any] = []
-    for at, message in enumerate(messages):
-        if message["role"] == "tool":
-            if at not in answers:
-                out.append(_told(message))
-            continue
-        calls = message.get("tool_calls")
-        if not calls:
-            out.append(message)
-            continue
-        ids = [names.of(call.get("id")) for call in calls]
-        out.append(_with_ids(message, ids))
-        for result in results.get(at, ()):
-            given, name = messages[result], ids[answers[result][1]]
-            out.append(given if given.get("tool_call_id") == name else {**given, "tool_call_id": name})
-        answered = {answers[result][1] for result in results.get(at, ())}
-        out += [
-            {"role": "tool", "tool_call_id": name, "content": NO_RESULT}
-            for n, name in enumerate(ids)
-            if n not in answered
-        ]
-    return out
-
-
-def _with_ids(message: Mapping[str, Any], ids: Sequence[str]) -> Mapping[str, Any]:
-    calls = message["tool_calls"]
-    if all(call.get("id") == name for call, name in zip(calls, ids, strict=True)):
-        return message
-    return {**message, "tool_calls": [{**call, "id": name} for call, name in zip(calls, ids, strict=True)]}
-
-
-class _Names:
-    """Ids that the reader takes, none of them twice; a legal one that is free stays as it is."""
-
-    def __init__(self, who: Reader) -> None:
-        self._legal, self._signed = who.dialect.ids, who.maker == "google"
-        self._short = not self._legal.fullmatch("call_0")
-        self._used: set[str] = set()
-
-    def of(self, given: Any) -> str:
-        text = given if isinstance(given, str) else ""
-        base, mark, signature = text.partition(_SIGNED_ID)
-        rest = mark + signature if self._signed else ""
-        name = base + rest
-        n = 0
-        while name in self._used or not base or not self._legal.fullmatch(name):
-            digest = hashlib.sha256(f"{n}:{text}".encode("utf-8", "surrogatepass")).hexdigest()
-            base = digest[:9] if self._short else f"call_{digest[:24]}"
-            name, n = base + rest, n + 1
-        self._used.add(name)
-        return name
-
-
-def _told(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Tool calls and results as text, for who knows no tools and for a result that nobody asked for."""
-    if message["role"] == "tool":
-        name = message.get("name")
-        title = f"[Result of the tool {name}]" if name else "[Result of a tool]"
-        content = message.get("content")
-        if _is_list(content):
-            return {"role": "user", "content": [{"type": "text", "text": title}, *content]}
-        return {"role": "user", "content": f"{title}\n{content}"}
-    calls = message.get("tool_calls")
-    if not calls:
-        return message
-    lines = [_line(call) for call in calls]
-    out = {key: value for key, value in message.items() if key != "tool_calls"}
-    return {**out, "content": _joined(message.get("content"), "\n".join(lines))}
-
-
-def _line(call: Mapping[str, Any]) -> str:
-    function = call.get("function") or call.get("custom") or {}
-    return f"[Called the tool {function.get('name')} with {function.get('arguments') or function.get('input') or ''}]"
-
-
-def _joined(content: Any, text: str) -> Any:
-    if _is_list(content):
-        return [*content, {"type": "text", "text": text}] if text else list(content)
-    return f"{content}\n{text}" if content else text
-
-
-def _is_list(content: Any) -> TypeGuard[Sequence[Any]]:
-    return isinstance(content, (list, tuple))
+    return _unmarked(part, who)

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routekit.engine.dialect import reader_of
-from routekit.engine.history import NO_RESULT, portable
+from routekit.engine.history import portable, portable_tools
+from routekit.engine.toolpairs import NO_RESULT, SHOWN, SHOWN_BELOW
 from routekit.engine.turns import BEGINNING, BRIDGE, CONTINUE
 from routekit.types import Deployment, Model
 
@@ -186,6 +187,21 @@ class TestPairs:
         assert out[1] == calls(call("call_f"))
         assert out[2] == result("call_f", name="f")
 
+    def test_half_a_call_stays_readable_where_arguments_are_objects(self) -> None:
+        history: Any = (user(), calls(call("a", arguments='{"city": "Ber')), result("a"))
+        assert portable(history, reader=OPENAI, tools=(TOOL,)) is history
+        for who in (CLAUDE, NOVA, GEMINI):
+            arguments = read(who, *history)[1]["tool_calls"][0]["function"]["arguments"]
+            assert json.loads(arguments) == {"invalid_arguments": '{"city": "Ber'}
+
+    def test_a_picture_in_a_result_is_shown_by_the_user_where_results_are_texts(self) -> None:
+        picture = {"type": "image_url", "image_url": {"url": "u"}}
+        text = {"type": "text", "text": "a"}
+        history: Any = (user(), calls(call("a"), call("b")), result("a", [text, picture]), result("b", [picture]))
+        assert portable(history, reader=CLAUDE, tools=(TOOL,)) is history
+        shown = user([{"type": "text", "text": SHOWN}, picture, picture])
+        assert read(OPENAI, *history)[2:] == [result("a", [text]), result("b", SHOWN_BELOW), shown]
+
     def test_an_empty_list_of_calls_goes(self) -> None:
         assert read(OPENAI, said("a", tool_calls=[]), user()) == [said("a"), user()]
 
@@ -261,6 +277,13 @@ class TestParts:
             assert portable(history, reader=who) is history
         for who in (OPENAI, MISTRAL, GROQ, DEEPSEEK, UNKNOWN, NOVA, GOOGLE):
             assert read(who, *history) == [user([{"type": "text", "text": "a"}])]
+
+    def test_cache_marks_on_tools(self) -> None:
+        mark = {"cache_control": {"type": "ephemeral"}}
+        tools = ({**TOOL, **mark}, {"type": "function", "function": {"name": "g", **mark}}, TOOL)
+        assert portable_tools(tools, reader=CLAUDE) is tools
+        assert portable_tools((TOOL,), reader=OPENAI) == (TOOL,)
+        assert portable_tools(tools, reader=OPENAI) == (TOOL, {"type": "function", "function": {"name": "g"}}, TOOL)
 
     def test_cache_marks_of_openai_stay_there(self) -> None:
         history: Any = (user([{"type": "text", "text": "a", "prompt_cache_breakpoint": {"mode": "explicit"}}]),)
@@ -516,9 +539,9 @@ def test_a_well_formed_history_keeps_each_answer_at_its_question(turns: Any, who
     expected: list[tuple[str, str]] = []
     for turn, (name, width) in enumerate(turns):
         ids = [f"{name}-{n}" for n in range(width)]
-        history.append(calls(*(call(id, arguments=f"{turn}.{n}") for n, id in enumerate(ids))))
+        history.append(calls(*(call(id, arguments=f'{{"at": "{turn}.{n}"}}') for n, id in enumerate(ids))))
         history += [result(id, f"answer {turn}.{n}") for n, id in enumerate(ids)]
-        expected += [(f"{turn}.{n}", dump(f"answer {turn}.{n}")) for n in range(width)]
+        expected += [(f'{{"at": "{turn}.{n}"}}', dump(f"answer {turn}.{n}")) for n in range(width)]
     if who.model.capabilities and "tools" not in who.model.capabilities:
         return
     assert pairs(portable(history, reader=who, tools=(TOOL,))) == expected
