@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from routekit.engine.faces import AsyncStream, Stream
     from routekit.errors import (
         AllAttemptsFailedError,
+        AllUnavailableError,
         AuthenticationError,
         BudgetExceededError,
         BudgetUnavailableError,
@@ -68,9 +69,9 @@ if TYPE_CHECKING:
     )
 
 _ERRORS = (
-    "AllAttemptsFailedError", "AuthenticationError", "BudgetExceededError", "BudgetUnavailableError",
-    "CacheMissError", "ConfigError", "ContentFilterError", "ContextLengthExceededError", "CostCeilingError",
-    "DeadlineExceededError", "GuardBlockedError", "GuardUnavailableError", "InvalidInputError",
+    "AllAttemptsFailedError", "AllUnavailableError", "AuthenticationError", "BudgetExceededError",
+    "BudgetUnavailableError", "CacheMissError", "ConfigError", "ContentFilterError", "ContextLengthExceededError",
+    "CostCeilingError", "DeadlineExceededError", "GuardBlockedError", "GuardUnavailableError", "InvalidInputError",
     "InvalidRequestError", "InvalidResponseError", "ModelNotFoundError", "NoCandidateError",
     "PluginConflictError", "PluginError", "PluginLoadError", "PluginNotFoundError", "PluginVersionError",
     "ProviderError", "ProviderSetupError", "ProviderTimeoutError", "ProviderUnavailableError", "RateLimitError",
@@ -92,6 +93,7 @@ _HOMES = {
 
 __all__ = [
     "AllAttemptsFailedError",
+    "AllUnavailableError",
     "AsyncStream",
     "Attempt",
     "AuthenticationError",

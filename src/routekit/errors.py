@@ -11,6 +11,7 @@
     ├─ RecipeError                     a recipe cannot be read, or this machine cannot run it
     ├─ RoutingError
     │  ├─ NoCandidateError             every deployment was rejected: `.rejections`
+    │  │  └─ AllUnavailableError       all of them are ejected for their failures: `.retry_at`
     │  ├─ BudgetExceededError          `.scope .limit .spent .reserved .resets_at`
     │  ├─ BudgetUnavailableError       the budget's store failed, so the call was refused
     │  ├─ CostCeilingError             the next attempt could pass `max_cost_usd`
@@ -111,6 +112,17 @@ class NoCandidateError(RoutingError):
     def __init__(self, message: str, *, rejections: Sequence[Rejection] = ()) -> None:
         super().__init__(message)
         self.rejections = tuple(rejections)
+
+
+class AllUnavailableError(NoCandidateError):
+    """Every deployment that could serve the request is ejected, and may not be asked even as a last resort.
+
+    `retry_at` is when the first of them may be asked again, in seconds since 1970. Nothing was sent.
+    """
+
+    def __init__(self, message: str, *, rejections: Sequence[Rejection] = (), retry_at: float = 0.0) -> None:
+        super().__init__(message, rejections=rejections)
+        self.retry_at = retry_at
 
 
 class BudgetExceededError(RoutingError):

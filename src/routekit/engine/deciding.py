@@ -1,10 +1,30 @@
-"""From a request to a decision: guards, compressors, planner, strategy."""
+"""From a request to a decision: guards, compressors, planner, strategy.
+
+What happens where many deployments are ejected at once:
+
+- The breakers eject each deployment on its own, in a total outage all of them: only so does an outage
+  become a fast failure. The limit of half a group (Envoy's max_ejection_percent) is kept here, where it
+  is known who could serve the request at hand: while at most half of those are avoided, the rest
+  serves it and nobody asks the avoided ones.
+- When more than half are avoided, ejection may be doing the harm itself (Envoy's and Finagle's panic
+  threshold): the avoided ones then stand behind the healthy ones, as candidates of last resort, least
+  recently failed first. They do not share the load evenly, as in Envoy: a call to a model costs money
+  and seconds, so they are only asked when the healthy ones have failed this very request.
+- When all are avoided, the first to return is waited for, if it does so soon; else the least recently
+  failed one is asked; else `AllUnavailableError` says when to come back.
+- Each ejection allows one call as a last resort, among all callers, and one call at a time. Without
+  that, a total outage would be asked anew by every request, and would not fail fast.
+- Where the credential is refused, nothing is a last resort: asking again cannot help, and may lock it.
+- A place that is merely suspected, because its calls have gone quiet, is asked before ejected ones, and
+  as often as needed: slow answers are better than none.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from routekit.engine.affinity import MIN_TOKENS, PrefixMemory
 from routekit.engine.billing import Billing
@@ -12,9 +32,15 @@ from routekit.engine.estimate import work_of
 from routekit.engine.health import Health
 from routekit.engine.io import IO
 from routekit.engine.notify import Notifier
-from routekit.engine.planner import Pool, plan
+from routekit.engine.planner import Pool, panics, plan
 from routekit.engine.run import Run
-from routekit.errors import GuardBlockedError, GuardUnavailableError, NoCandidateError, RoutekitError
+from routekit.errors import (
+    AllUnavailableError,
+    GuardBlockedError,
+    GuardUnavailableError,
+    NoCandidateError,
+    RoutekitError,
+)
 from routekit.plugin import Compressor, Guard, GuardVerdict, Strategy
 from routekit.types import (
     Candidate,
@@ -25,8 +51,10 @@ from routekit.types import (
     PluginBypassed,
     Ranking,
     Rejection,
+    RejectionCode,
     RouteDecision,
     Signals,
+    Work,
     count_tokens,
 )
 
@@ -34,8 +62,23 @@ OUTPUT_SHARE = 0.15
 """Of a context window, left for the answer where the caller set no limit."""
 
 
+RETURN_SLACK_S = 0.001
+"""Waited longer than an ejection lasts, so that it is over for certain."""
+
+
+class Field(NamedTuple):
+    """Who may serve a request; in a panic also the `spare` ones, by name, which are avoided for their health."""
+
+    candidates: list[Candidate]
+    rejections: tuple[Rejection, ...]
+    spare: Mapping[str, Candidate]
+
+
 class Deciding:
-    """Everything before the first upstream call."""
+    """Everything before the first upstream call.
+
+    `wait_for_recovery_s` is the longest wait for an ejected deployment, where all are ejected.
+    """
 
     def __init__(
         self,
@@ -48,7 +91,9 @@ class Deciding:
         clock: Clock,
         rng: random.Random,
         notify: Notifier,
+        wait_for_recovery_s: float = 0.0,
     ) -> None:
+        self._wait_for_recovery_s = wait_for_recovery_s
         self._guards = tuple(guards)
         self._response_guards = tuple(pair for pair in guards if pair[1].checks_responses)
         self._compressors = tuple(compressors)
@@ -128,48 +173,122 @@ class Deciding:
                     )
                 )  # fmt: skip
 
-    async def decide(self, io: IO, run: Run, strategy: Strategy, pool: Pool) -> RouteDecision:
-        """Plans and ranks.
+    async def decide(self, io: IO, run: Run, strategy: Strategy, pool: Pool, *, wait: bool = True) -> RouteDecision:
+        """Plans and ranks. Waits for a deployment's return where the module's text says so, and `wait` is set.
 
         Raises:
             NoCandidateError: nobody may serve the request; every rejection is listed.
+            AllUnavailableError: those that could serve it are all ejected.
         """
-        request = run.request
-        work = work_of(request, self._billing.output_limit(request))
+        work = work_of(run.request, self._billing.output_limit(run.request))
         signals = self._signals(strategy, run, work.input_tokens)
-        planned = plan(
-            pool,
-            request,
-            work,
-            signals,
-            self._health.unavailable(work.input_tokens),
-            ceiling=request.requirements.max_cost,
-            price_required=self._billing.price_required(),
-        )
-        candidates, rejections = planned
-        candidates, unaffordable = self._billing.affordable(run, candidates)
-        if unaffordable:
-            rejections = (*rejections, *unaffordable)
-        if not candidates:
-            raise NoCandidateError(_nobody(request.group, rejections), rejections=rejections)
-        ranked = await self._rank(io, run, strategy, candidates, signals)
-        if not ranked.ranked.candidates:
-            everyone = (*rejections, *ranked.rejections)
-            raise NoCandidateError(_nobody(request.group, everyone), rejections=everyone)
+        field = self._field(run, pool, work, signals)
+        if field.spare and not field.candidates and wait and (pause_s := self._pause_s(run, field)):
+            await io.sleep(pause_s)
+            field = self._field(run, pool, work, signals)
+        last = self._last_resort(field) if field.spare else []
+        if field.candidates:
+            decision = await self._rank(io, run, strategy, field.candidates, signals)
+            if last:
+                decision = _behind(decision, self._rank_last(run, strategy, last, decision.signals))
+        elif last:
+            decision = await self._rank(io, run, strategy, last, signals)
+            note = f"everybody is ejected or silent; asked as a last resort: {_names(last)}"
+            decision = dataclasses.replace(decision, notes=(*decision.notes, note))
+        elif field.spare:
+            raise self._all_unavailable(field)
+        else:
+            raise NoCandidateError(_nobody(run.request.group, field.rejections), rejections=field.rejections)
+        rejections = field.rejections
+        if last:
+            asked = {candidate.name for candidate in decision.ranked.candidates}
+            rejections = tuple(r for r in rejections if r.deployment.name not in asked)
+        rejections = (*rejections, *decision.rejections)
+        if not decision.ranked.candidates:
+            raise NoCandidateError(_nobody(run.request.group, rejections), rejections=rejections)
         decision = RouteDecision(
-            strategy=ranked.strategy,
-            ranked=ranked.ranked,
-            reason=ranked.reason,
-            rejections=(*rejections, *ranked.rejections),
-            signals=ranked.signals,
-            path=ranked.path,
-            request=request,
-            notes=ranked.notes,
+            strategy=decision.strategy,
+            ranked=decision.ranked,
+            reason=decision.reason,
+            rejections=rejections,
+            signals=decision.signals,
+            path=decision.path,
+            request=run.request,
+            notes=decision.notes,
         )
         run.decision = decision
         if self._notify:
             self._notify(Decided(request_id=run.id, at=self._clock.time(), decision=decision))
         return decision
+
+    def _field(self, run: Run, pool: Pool, work: Work, signals: Signals) -> Field:
+        """Who may serve the request now, and in a panic who might all the same."""
+        unavailable = self._health.unavailable(work.input_tokens)
+        candidates, rejections = self._planned(run, pool, work, signals, unavailable)
+        if not unavailable:
+            return Field(candidates, rejections, {})
+        avoided = {r.deployment.name for r in rejections if r.code == "health"}
+        full = sum(r.code == "limit" for r in rejections)
+        if not panics(len(avoided), len(candidates) + len(avoided) + full):
+            return Field(candidates, rejections, {})
+        # Only now is it worth while to see which of them fit the request at all.
+        others = {name: why for name, why in unavailable.items() if name not in avoided}
+        able, unable = self._planned(run, pool, work, signals, others)
+        spare = {candidate.name: candidate for candidate in able if candidate.name in avoided}
+        if not panics(len(spare), len(able) + full):
+            return Field(candidates, rejections, {})
+        return Field(candidates, (*(r for r in rejections if r.deployment.name in spare), *unable), spare)
+
+    def _pause_s(self, run: Run, field: Field) -> float | None:
+        """How long to wait for the first ejected deployment to return; None or 0: it makes no sense."""
+        if self._health.last_resort(field.spare).suspected:
+            return None
+        returns_s = self._health.returns_in_s(field.spare)
+        left_s = run.deadline.remaining_s()
+        if not returns_s or returns_s > self._wait_for_recovery_s or (left_s is not None and returns_s >= left_s):
+            return None
+        return returns_s + RETURN_SLACK_S
+
+    def _last_resort(self, field: Field) -> list[Candidate]:
+        """The spare candidates that may be asked, in order: behind healthy ones all, else the silent or the first."""
+        found = self._health.last_resort(field.spare)
+        names = (*found.suspected, *found.ejected) if field.candidates else found.suspected or found.ejected[:1]
+        return [field.spare[name] for name in names]
+
+    def _rank_last(self, run: Run, strategy: Strategy, last: Sequence[Candidate], signals: Signals) -> Ranking:
+        """Those that the strategy would allow, in the order given: its order is for the healthy."""
+        try:
+            allowed = {r.deployment.name: r.score for r in strategy.rank(run.request, last, signals).ranked}
+        except Exception:  # it has ranked the healthy ones; these are nothing but an addition
+            return Ranking()
+        kept = [candidate for candidate in last if candidate.name in allowed]
+        return Ranking(kept, [allowed[candidate.name] for candidate in kept])
+
+    def _all_unavailable(self, field: Field) -> AllUnavailableError:
+        retry_at = self._health.retry_at(field.spare)
+        told = _told([r for r in field.rejections if r.deployment.name in field.spare])
+        return AllUnavailableError(
+            f"every deployment that could serve this request is ejected; the first may be asked again in "
+            f"{max(0.0, retry_at - self._clock.time()):.1f} s. {told}",
+            rejections=field.rejections,
+            retry_at=retry_at,
+        )
+
+    def _planned(
+        self,
+        run: Run,
+        pool: Pool,
+        work: Work,
+        signals: Signals,
+        unavailable: Mapping[str, tuple[RejectionCode, str]],
+    ) -> tuple[list[Candidate], tuple[Rejection, ...]]:
+        request = run.request
+        candidates, rejections = plan(
+            pool, request, work, signals, unavailable,
+            ceiling=request.requirements.max_cost, price_required=self._billing.price_required(),
+        )  # fmt: skip
+        candidates, unaffordable = self._billing.affordable(run, candidates)
+        return candidates, (*rejections, *unaffordable) if unaffordable else rejections
 
     async def _rank(
         self, io: IO, run: Run, strategy: Strategy, candidates: Sequence[Candidate], signals: Signals
@@ -236,9 +355,32 @@ def _redacted(name: str, verdict: GuardVerdict) -> Sequence[Message]:
     return verdict.messages
 
 
+def _behind(decision: RouteDecision, last: Ranking) -> RouteDecision:
+    """The decision with the candidates of last resort behind its own."""
+    if not last:
+        return decision
+    ranked = decision.ranked
+    return dataclasses.replace(
+        decision,
+        ranked=Ranking([*ranked.candidates, *last.candidates], [*ranked.scores, *last.scores]),
+        notes=(
+            *decision.notes,
+            f"most are ejected or silent; behind the others, as a last resort: {_names(last.candidates)}",
+        ),
+    )
+
+
+def _names(candidates: Sequence[Candidate]) -> str:
+    return ", ".join(candidate.name for candidate in candidates)
+
+
 def _nobody(group: str | None, rejections: Sequence[Rejection]) -> str:
     if not rejections:
         return f"no deployment is in group {group or 'default'!r}"
+    return f"no deployment may serve this request. {_told(rejections)}"
+
+
+def _told(rejections: Sequence[Rejection]) -> str:
     shown = "; ".join(f"{r.deployment.name}: {r.reason}" for r in rejections[:5])
     more = f"; and {len(rejections) - 5} more" if len(rejections) > 5 else ""
-    return f"no deployment may serve this request. {shown}{more}"
+    return shown + more

@@ -157,6 +157,13 @@ class Health:
             return Refusal("health", f"{place.breaker.reason}; another process probes it")
         return entered
 
+    def refuses(self, name: str, in_s: float = 0.0) -> Refusal | None:
+        """Why a call that begins in so many seconds would not be let in, as far as is known; takes nothing."""
+        with self._lock:
+            breaker = self._places[name].breaker
+            why = None if breaker.ticket == "issued" else breaker.shut(self._clock.monotonic() + in_s)
+            return None if why is None else Refusal("health", why)
+
     def admit(self, name: str, tokens: int = 0) -> str | None:
         """Like `enter`, for who tells calls apart by name only. None: the call is let in."""
         entered = self.enter(name, tokens)
@@ -265,6 +272,10 @@ class Health:
         with self._lock:
             breakers = [self._places[name].breaker for name in names]
             return min((max(0.0, b.until - now) for b in breakers if b.state != "closed"), default=None)
+
+    def retry_at(self, names: Iterable[str]) -> float:
+        """When the first of these deployments may be asked again, in seconds since 1970; now, where one may be."""
+        return self._clock.time() + (self.returns_in_s(names) or 0.0)
 
     def latencies(self) -> dict[str, Latency]:
         """Figures of every deployment with recent calls."""

@@ -22,6 +22,11 @@ RETENTIONS = {"zero": 0, "none": 0, "30d": 30, "default": 30, "unlimited": 10**9
 """Known retention words in days; "zero" is the strictest."""
 
 
+PANIC_SHARE = 0.5
+"""Of the deployments that could serve a request: when more than this share is ejected, ejection has stopped
+to help (Envoy's max_ejection_percent and panic threshold)."""
+
+
 class Plan(NamedTuple):
     """Who may serve a request, and who may not and why. Candidates stand in configured order."""
 
@@ -117,6 +122,15 @@ def plan(
         else:
             dynamic.append(Rejection(deployment=d, code=misfit[0], reason=misfit[1]))
     return Plan(candidates, (*rejections, *dynamic))
+
+
+def panics(avoided: int, able: int) -> bool:
+    """Whether too many of the deployments `able` to serve a request are `avoided` for their health.
+
+    >>> [panics(avoided, able) for avoided, able in ((1, 2), (2, 3), (1, 1), (0, 0))]
+    [False, True, True, False]
+    """
+    return avoided > PANIC_SHARE * able
 
 
 def needed_capabilities(request: RouteRequest) -> frozenset[str]:

@@ -255,6 +255,21 @@ def test_a_last_resort_is_one_call_per_ejection() -> None:
     assert state(health, "c") == "closed"
 
 
+def test_a_refusal_can_be_foreseen() -> None:
+    health, _ = health_of()
+    assert health.refuses("a") is None
+    fail(health, times=5)
+    refusal = health.refuses("a", in_s=1)
+    assert refusal is not None
+    assert refusal.code == "health"
+    assert health.refuses("a", in_s=7) is None
+    health.last_resort(["a"])
+    assert health.refuses("a") is None
+    call = enter(health)
+    assert health.refuses("a", in_s=7) is not None, "a probe is under way"
+    health.left(call)
+
+
 class Outages(RuleBasedStateMachine):
     """Calls come and go at random; nothing that is promised about the breaker may ever be untrue."""
 
