@@ -140,7 +140,8 @@ def _keeps(key: str, message: Mapping[str, Any], who: Reader, last: bool) -> boo
     if key in dialect.reasoning:
         return key in ("reasoning_content", "reasoning") or _signed_for(message, who)
     if key == dialect.mark:
-        return last and who.prefill and message["role"] == "assistant" and not message.get("tool_calls")
+        closes = last and message["role"] == "assistant"
+        return closes and who.prefill and not (message.get("tool_calls") or message.get("function_call"))
     if key in _CACHE_MARKS:
         return _keeps_mark(key, who)
     if dialect.keys is not None:
