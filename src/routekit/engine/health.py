@@ -50,14 +50,18 @@ class LastResort(NamedTuple):
 
 
 class _Place:
-    """A deployment with its breaker and the last minute's calls."""
+    """A deployment with its breaker and the last minute's calls.
 
-    __slots__ = ("breaker", "deployment", "limited", "minute", "minute_tokens")
+    `slot` names its probe among all programs of a home: the same name may mean other places elsewhere.
+    """
+
+    __slots__ = ("breaker", "deployment", "limited", "minute", "minute_tokens", "slot")
 
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
         self.breaker = Breaker(deployment.name)
         self.limited = deployment.limits != NO_LIMITS
+        self.slot = f"{deployment.name} {deployment.provider} {deployment.model.id} {_address(deployment)}"
         self.minute: deque[tuple[float, int]] = deque()
         self.minute_tokens = 0
 
@@ -148,7 +152,7 @@ class Health:
                 place.count(tokens, now)
             self._watch(place.breaker)
         # Outside the lock: this may touch a file. Until it is clear, the breaker counts the probe as made.
-        if entered.probe and not self._probes.take(name):
+        if entered.probe and not self._probes.take(place.slot):
             with self._lock:
                 place.breaker.left(entered)
                 if (now, tokens) in place.minute:
@@ -347,7 +351,7 @@ class Health:
 
     def _ended(self, call: Admission) -> None:
         if call.probe:
-            self._probes.release(call.name)
+            self._probes.release(self._places[call.name].slot)
 
     def _tell(self, place: _Place, state: State, reason: str) -> None:
         if self._changed is not None:
@@ -369,5 +373,8 @@ def credential_of(deployment: Deployment) -> object | None:
     variable = options.get("api_key_env")
     if not variable and not secret:
         return None
-    where = options.get("base_url") or options.get("api_base")
-    return (deployment.provider, variable, secret, where, options.get("organization"))
+    return (deployment.provider, variable, secret, _address(deployment), options.get("organization"))
+
+
+def _address(deployment: Deployment) -> object:
+    return deployment.options.get("base_url") or deployment.options.get("api_base")

@@ -124,3 +124,49 @@ def test_a_home_that_cannot_be_used_leaves_the_slots_of_the_process(tmp_path: Pa
     assert not probes.take("a")
     probes.release("a")
     assert probes.take("a")
+
+
+ROUTERS = """
+import random, sys
+from pathlib import Path
+from routekit.engine.health import Health, Refusal
+from routekit.engine.probes import Probes
+from routekit.errors import ProviderUnavailableError
+from routekit.testing import VirtualClock
+from routekit.types import Deployment, Model
+clock = VirtualClock(start=1000)
+a = Deployment(name="a", provider="p", model=Model(id="m"))
+health = Health([a], clock, random.Random(1), probes=Probes(Path(sys.argv[1])))
+for _ in range(5):
+    health.failed(health.enter("a"), ProviderUnavailableError("x"), total_s=1)
+clock.advance(7)
+call = None
+for line in sys.stdin:
+    if line.strip() == "enter":
+        call = health.enter("a")
+        print(call.reason if isinstance(call, Refusal) else f"probe {call.probe}", flush=True)
+    else:
+        health.succeeded(call, total_s=1, ttft_s=None, output_tokens=1)
+        print(health.rows()[0].state, flush=True)
+"""
+
+
+@needs_flock
+def test_breakers_of_two_processes_probe_one_at_a_time(tmp_path: Path) -> None:
+    def told(process: subprocess.Popen[str], order: str) -> str:
+        process.stdin.write(f"{order}\n")
+        process.stdin.flush()
+        return process.stdout.readline().strip()
+
+    command = [sys.executable, "-c", ROUTERS, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as one, subprocess.Popen(command, **pipes) as two:
+        assert told(one, "enter") == "probe True"
+        for _ in range(3):
+            assert "another process probes it" in told(two, "enter")
+        assert told(one, "succeed") == "closed"
+        assert told(two, "enter") == "probe True", "what the other one learnt is the other one's"
+        assert told(one, "enter") == "probe False"
+        assert told(two, "succeed") == "closed"
+        one.stdin.close()
+        two.stdin.close()
