@@ -129,6 +129,7 @@ class Router:
             guards=self._listed("guard", config.guards),
             observers=[observer for _, observer in self._listed("observer", config.observers)],
             rng=random.Random(seed) if seed is not None else None,
+            home=self.home,
         )
         # Nothing here may lead back to the router, or it would never be forgotten.
         self._finalizer = weakref.finalize(self, _close_all, self._providers, (self._sync.close, *self._engine.closers))

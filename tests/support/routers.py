@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -45,7 +46,10 @@ def scripted_router(
         providers=providers,
         clock=clock,
         seed=seed,
-        env={"ROUTEKIT_PLUGINS": "", "ROUTEKIT_HOME": (config or {}).get("home", "")},
+        env={
+            "ROUTEKIT_PLUGINS": "",
+            "ROUTEKIT_HOME": (config or {}).get("home") or os.environ.get("ROUTEKIT_HOME", ""),
+        },
     )
 
 

@@ -11,10 +11,11 @@ from routekit.engine.assemble import arguments_of
 from routekit.engine.attempts import Failure, Move, attempt_limit_s, next_move
 from routekit.engine.billing import Billing, usage_or_estimate
 from routekit.engine.chain import Chain, Opened, first_chunk
-from routekit.engine.continuing import with_prefill
+from routekit.engine.continuing import with_partial, with_prefill
 from routekit.engine.failures import as_provider_error, check_answer, check_stream_end, short, usage_so_far
-from routekit.engine.health import Health
+from routekit.engine.health import Health, Refusal
 from routekit.engine.hedging import HedgeBudget
+from routekit.engine.history import portable, portable_tools
 from routekit.engine.io import IO, Handle
 from routekit.engine.notify import Notifier
 from routekit.engine.run import Answered, Permit, Run
@@ -39,7 +40,6 @@ from routekit.types import (
     Clock,
     Deployment,
     FirstToken,
-    Latency,
     Money,
     Outcome,
     Rejection,
@@ -141,7 +141,7 @@ class Asking:
             self._hedges.asked()
         if settings.hedge_after_s is not None:
             return settings.hedge_after_s
-        typical = self._typical(permit.candidate.deployment.name, permit.candidate.work.input_tokens)
+        typical = self._health.typical(permit.candidate.deployment.name, permit.candidate.work.input_tokens)
         if typical is None or typical.samples < SAMPLES:
             return None
         return typical.ttft_p95_s if run.request.stream else typical.total_p95_s
@@ -172,10 +172,6 @@ class Asking:
         usage = usage_so_far(opened.permit.candidate, opened.chunks)
         self.ended(run, opened.permit, "cancelled", usage, detail="another attempt was faster")
 
-    def _typical(self, name: str, input_tokens: int) -> Latency | None:
-        typical = getattr(self._health, "typical", None)
-        return None if typical is None else typical(name, input_tokens)
-
     @property
     def min_tokens_per_s(self) -> float | None:
         """The least pace of a stream, None for any."""
@@ -201,14 +197,16 @@ class Asking:
         if self._settings.hedge:
             self._hedges.paid(cost.nanos, held_nanos=permit.hedge_nanos)
         if error is not None:
-            self._health.failed(deployment.name, error, total_s=duration_s)
+            self._health.failed(permit.admission, error, total_s=duration_s)
         elif outcome == "ok":
-            tokens = usage.output_tokens if usage else 0
-            self._health.succeeded(deployment.name, total_s=duration_s, ttft_s=permit.ttft_s, output_tokens=tokens)
+            self._health.succeeded(
+                permit.admission, total_s=duration_s, ttft_s=permit.ttft_s, gap_s=permit.gap_s,
+                output_tokens=usage.output_tokens if usage else 0, input_tokens=permit.candidate.work.input_tokens,
+            )  # fmt: skip
             if usage is not None and permit.role == "answer":
                 self._prefixes.remember(run.request, deployment.name, usage.input_tokens)
         else:
-            self._health.left(deployment.name)
+            self._health.left(permit.admission)
         attempt = Attempt(
             deployment=deployment,
             outcome=outcome,
@@ -238,6 +236,10 @@ class Asking:
         if move.action == "stop":
             raise self._stopped(run, chain, move)
         if move.wait_s:
+            name = chain.candidates[move.place].deployment.name
+            if (refusal := self._health.refuses(name, move.wait_s)) is not None:  # it would be waited for in vain
+                chain.skip(move.place, refusal.code, refusal.reason)
+                return None
             await io.sleep(move.wait_s)
         return await self._admitted(io, run, chain, move.place, chain.role)
 
@@ -246,15 +248,15 @@ class Asking:
         if (why := self._too_dear(run, candidate)) is not None:
             chain.skip(place, "max_cost", why)
             return None
-        busy = self._health.admit(candidate.deployment.name, candidate.work.input_tokens)
-        if busy is not None:
-            chain.skip(place, "health", busy)
+        entered = self._health.enter(candidate.deployment.name, candidate.work.input_tokens)
+        if isinstance(entered, Refusal):
+            chain.skip(place, entered.code, entered.reason)
             return None
-        permit = Permit(candidate, place, role, run.deadline.elapsed_s())
+        permit = Permit(candidate, entered, place, role, run.deadline.elapsed_s())
         try:
             await self._billing.reserve(io, run, permit)
         except BudgetExceededError as error:
-            self._health.left(candidate.deployment.name)
+            self._health.left(entered)
             if not self._billing.downgrades(error.scope) and role != "hedge":
                 raise
             if role != "hedge":
@@ -262,7 +264,7 @@ class Asking:
             chain.skip(place, "budget", f"no longer fits into budget {error.scope!r}")
             return None
         except BaseException:
-            self._health.left(candidate.deployment.name)
+            self._health.left(entered)
             raise
         if chain.role == "answer":
             run.used += 1
@@ -316,6 +318,7 @@ class Asking:
 
     def _first_token(self, run: Run, permit: Permit) -> None:
         permit.ttft_s = run.deadline.elapsed_s() - permit.started_s
+        self._health.progressed(permit.admission)
         if self._notify:
             self._notify(
                 FirstToken(
@@ -333,16 +336,16 @@ class Asking:
             params = {**params, "max_tokens": bound if most is None else min(bound, most)}
         if chain.logprobs and "logprobs" not in params:
             params = {**params, "logprobs": True}
-        messages = request.messages
+        messages = portable(request.messages, reader=candidate.deployment, tools=request.tools)
         if chain.said:
             params = with_prefill(params, chain.said)
-            messages = (*messages, {"role": "assistant", "content": chain.said.rstrip()})
+            messages = with_partial(messages, chain.said)
         remaining_s = self._remaining_s(run)
         others = run.used < self.max_attempts and chain.others_behind(permit.place)
         limit_s = attempt_limit_s(remaining_s, others)
         idle_s = None
         if stream:
-            typical = self._typical(candidate.deployment.name, candidate.work.input_tokens)
+            typical = self._health.typical(candidate.deployment.name, candidate.work.input_tokens)
             first_s = first_token_limit_s(self._settings.first_token_s, typical, others)
             idle_s = idle_limit_s(self._settings.idle_s, typical)
             if first_s is not None:
@@ -350,7 +353,7 @@ class Asking:
         return ProviderCall(
             deployment=candidate.deployment,
             messages=messages,
-            tools=request.tools,
+            tools=portable_tools(request.tools, reader=candidate.deployment) if request.tools else (),
             params=params,
             timeout_s=remaining_s if stream else limit_s,
             first_token_timeout_s=limit_s if stream else None,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from routekit.types import Candidate, Chunk, RouteRequest, text_tokens
+from routekit.types import Candidate, Chunk, Message, RouteRequest, text_tokens
 
 ECHO_CHARACTERS = 20
 """A shorter beginning may come twice by chance; a longer one is an endpoint that repeats its prefill."""
@@ -41,6 +41,14 @@ def with_prefill(params: Mapping[str, Any], said: str) -> dict[str, Any]:
         if left.get(name) is not None:
             left[name] = max(1, int(left[name]) - text_tokens(said))
     return left
+
+
+def with_partial(messages: tuple[Message, ...], said: str) -> tuple[Message, ...]:
+    """The messages with the partial answer as the beginning of the assistant's turn, or added to the one there is."""
+    begun = messages[-1] if messages else None
+    if begun is not None and begun["role"] == "assistant" and isinstance(text := begun.get("content"), str):
+        return (*messages[:-1], {**begun, "content": text + said.rstrip()})
+    return (*messages, {"role": "assistant", "content": said.rstrip()})
 
 
 def enlarged(candidate: Candidate, tokens: int) -> Candidate:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from routekit.engine.affinity import PrefixMemory
@@ -17,6 +18,7 @@ from routekit.engine.health import Health
 from routekit.engine.io import IO
 from routekit.engine.notify import Notifier
 from routekit.engine.planner import Pool
+from routekit.engine.probes import Probes
 from routekit.engine.run import Answered, Run
 from routekit.engine.settings import EngineSettings
 from routekit.engine.stream import LiveStream, ReplayStream
@@ -47,7 +49,8 @@ class Engine:
     """The routing brain. Knows contracts, never a concrete plugin.
 
     One engine serves threads, tasks and event loops at once. `pool_of` finds the deployments that a
-    request's group or model means, `provider_of` the provider of a deployment.
+    request's group or model means, `provider_of` the provider of a deployment. Processes with the same
+    `home` share what must happen once on a machine.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Engine:
         guards: Sequence[tuple[str, Guard]] = (),
         observers: Sequence[Observer] = (),
         rng: random.Random | None = None,
+        home: Path | None = None,
     ) -> None:
         rng = rng or random.Random()
         self._clock = clock
@@ -72,12 +76,15 @@ class Engine:
         self._deployments = {deployment.name: deployment for deployment in deployments}
         self._notify = notify = Notifier(observers)
         prefixes = PrefixMemory(clock)
-        self.health = health = Health(deployments, clock, rng, self._health_changed if notify else None)
+        self.health = health = Health(
+            deployments, clock, rng, self._health_changed if notify else None, probes=Probes(home)
+        )
         self._billing = billing = Billing(budget, scopes, settings, clock, notify)
         self._caching = Caching(caches, settings, clock, notify)
         self._deciding = Deciding(
             guards=guards, compressors=compressors, health=health, billing=billing,
             prefixes=prefixes, clock=clock, rng=rng, notify=notify,
+            wait_for_recovery_s=settings.wait_for_recovery_s,
         )  # fmt: skip
         self._asking = Asking(
             provider_of=provider_of, health=health, billing=billing, prefixes=prefixes,
@@ -122,7 +129,7 @@ class Engine:
         self._deciding.guard_request(run)
         pool = self._pool_of(run.request)
         self._deciding.compress(run, pool)
-        await self._deciding.decide(io, run, strategy, pool)
+        await self._deciding.decide(io, run, strategy, pool, wait=False)
         return run.final_decision()
 
     async def _complete(self, io: IO, run: Run, strategy: Strategy) -> RouteResult:

@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+from routekit.engine.breaker import Admission
 from routekit.engine.deadline import Deadline
 from routekit.types import (
     ZERO,
@@ -142,16 +143,17 @@ class Run:
 
 
 class Permit:
-    """One attempt under way: a place, what is held for it, and since when.
+    """One attempt under way: a place, its admission, what is held for it, and since when.
 
     `hedge_nanos` is what it took of the budget of hedges, None for what is none; `gap_s` the longest
     silence between two of its pieces.
     """
 
-    __slots__ = ("candidate", "gap_s", "hedge_nanos", "hold", "place", "role", "started_s", "ttft_s")
+    __slots__ = ("admission", "candidate", "gap_s", "hedge_nanos", "hold", "place", "role", "started_s", "ttft_s")
 
-    def __init__(self, candidate: Candidate, place: int, role: str, started_s: float) -> None:
+    def __init__(self, candidate: Candidate, admission: Admission, place: int, role: str, started_s: float) -> None:
         self.candidate = candidate
+        self.admission = admission
         self.place = place
         self.role = role
         self.hold: Reservation | None = None
