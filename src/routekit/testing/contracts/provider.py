@@ -252,9 +252,13 @@ def call_for(
     tools: tuple[Mapping[str, Any], ...] = (),
     params: Mapping[str, Any] | None = None,
 ) -> ProviderCall:
-    """An ordinary, short call."""
+    """An ordinary, short call, at temperature 0: two of them are compared."""
     return ProviderCall(
-        deployment=deployment, messages=messages, tools=tools, params=params or {"max_tokens": 32}, timeout_s=TIMEOUT_S
+        deployment=deployment,
+        messages=messages,
+        tools=tools,
+        timeout_s=TIMEOUT_S,
+        params=params or {"max_tokens": 32, "temperature": 0.0},
     )
 
 
