@@ -1,30 +1,10 @@
-"""From a request to a decision: guards, compressors, planner, strategy.
-
-What happens where many deployments are ejected at once:
-
-- The breakers eject each deployment on its own, in a total outage all of them: only so does an outage
-  become a fast failure. The limit of half a group (Envoy's max_ejection_percent) is kept here, where it
-  is known who could serve the request at hand: while at most half of those are avoided, the rest
-  serves it and nobody asks the avoided ones.
-- When more than half are avoided, ejection may be doing the harm itself (Envoy's and Finagle's panic
-  threshold): the avoided ones then stand behind the healthy ones, as candidates of last resort, least
-  recently failed first. They do not share the load evenly, as in Envoy: a call to a model costs money
-  and seconds, so they are only asked when the healthy ones have failed this very request.
-- When all are avoided, the first to return is waited for, if it does so soon; else the least recently
-  failed one is asked; else `AllUnavailableError` says when to come back.
-- Each ejection allows one call as a last resort, among all callers, and one call at a time. Without
-  that, a total outage would be asked anew by every request, and would not fail fast.
-- Where the credential is refused, nothing is a last resort: asking again cannot help, and may lock it.
-- A place that is merely suspected, because its calls have gone quiet, is asked before ejected ones, and
-  as often as needed: slow answers are better than none.
-"""
+"""From a request to a decision: guards, compressors, planner, strategy."""
 
 from __future__ import annotations
 
 import dataclasses
 import random
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from routekit.engine.affinity import MIN_TOKENS, PrefixMemory
 from routekit.engine.billing import Billing
@@ -32,10 +12,10 @@ from routekit.engine.estimate import work_of
 from routekit.engine.health import Health
 from routekit.engine.io import IO
 from routekit.engine.notify import Notifier
+from routekit.engine.panic import Field, Panic, behind, names, told
 from routekit.engine.planner import Pool, panics, plan
 from routekit.engine.run import Run
 from routekit.errors import (
-    AllUnavailableError,
     GuardBlockedError,
     GuardUnavailableError,
     NoCandidateError,
@@ -62,18 +42,6 @@ OUTPUT_SHARE = 0.15
 """Of a context window, left for the answer where the caller set no limit."""
 
 
-RETURN_SLACK_S = 0.001
-"""Waited longer than an ejection lasts, so that it is over for certain."""
-
-
-class Field(NamedTuple):
-    """Who may serve a request; in a panic also the `spare` ones, by name, which are avoided for their health."""
-
-    candidates: list[Candidate]
-    rejections: tuple[Rejection, ...]
-    spare: Mapping[str, Candidate]
-
-
 class Deciding:
     """Everything before the first upstream call.
 
@@ -93,7 +61,7 @@ class Deciding:
         notify: Notifier,
         wait_for_recovery_s: float = 0.0,
     ) -> None:
-        self._wait_for_recovery_s = wait_for_recovery_s
+        self._panic = Panic(health, clock, wait_for_recovery_s)
         self._guards = tuple(guards)
         self._response_guards = tuple(pair for pair in guards if pair[1].checks_responses)
         self._compressors = tuple(compressors)
@@ -183,20 +151,19 @@ class Deciding:
         work = work_of(run.request, self._billing.output_limit(run.request))
         signals = self._signals(strategy, run, work.input_tokens)
         field = self._field(run, pool, work, signals)
-        if field.spare and not field.candidates and wait and (pause_s := self._pause_s(run, field)):
-            await io.sleep(pause_s)
+        if field.spare and not field.candidates and wait and await self._panic.waited(io, run, field):
             field = self._field(run, pool, work, signals)
-        last = self._last_resort(field) if field.spare else []
+        last = self._panic.last_resort(field) if field.spare else []
         if field.candidates:
             decision = await self._rank(io, run, strategy, field.candidates, signals)
             if last:
-                decision = _behind(decision, self._rank_last(run, strategy, last, decision.signals))
+                decision = behind(decision, self._rank_last(run, strategy, last, decision.signals))
         elif last:
             decision = await self._rank(io, run, strategy, last, signals)
-            note = f"everybody is ejected or silent; asked as a last resort: {_names(last)}"
+            note = f"everybody is ejected or silent; asked as a last resort: {names(last)}"
             decision = dataclasses.replace(decision, notes=(*decision.notes, note))
         elif field.spare:
-            raise self._all_unavailable(field)
+            raise self._panic.all_unavailable(field)
         else:
             raise NoCandidateError(_nobody(run.request.group, field.rejections), rejections=field.rejections)
         rejections = field.rejections
@@ -239,22 +206,6 @@ class Deciding:
             return Field(candidates, rejections, {})
         return Field(candidates, (*(r for r in rejections if r.deployment.name in spare), *unable), spare)
 
-    def _pause_s(self, run: Run, field: Field) -> float | None:
-        """How long to wait for the first ejected deployment to return; None or 0: it makes no sense."""
-        if self._health.last_resort(field.spare).suspected:
-            return None
-        returns_s = self._health.returns_in_s(field.spare)
-        left_s = run.deadline.remaining_s()
-        if not returns_s or returns_s > self._wait_for_recovery_s or (left_s is not None and returns_s >= left_s):
-            return None
-        return returns_s + RETURN_SLACK_S
-
-    def _last_resort(self, field: Field) -> list[Candidate]:
-        """The spare candidates that may be asked, in order: behind healthy ones all, else the silent or the first."""
-        found = self._health.last_resort(field.spare)
-        names = (*found.suspected, *found.ejected) if field.candidates else found.suspected or found.ejected[:1]
-        return [field.spare[name] for name in names]
-
     def _rank_last(self, run: Run, strategy: Strategy, last: Sequence[Candidate], signals: Signals) -> Ranking:
         """Those that the strategy would allow, in the order given: its order is for the healthy."""
         try:
@@ -263,16 +214,6 @@ class Deciding:
             return Ranking()
         kept = [candidate for candidate in last if candidate.name in allowed]
         return Ranking(kept, [allowed[candidate.name] for candidate in kept])
-
-    def _all_unavailable(self, field: Field) -> AllUnavailableError:
-        retry_at = self._health.retry_at(field.spare)
-        told = _told([r for r in field.rejections if r.deployment.name in field.spare])
-        return AllUnavailableError(
-            f"every deployment that could serve this request is ejected; the first may be asked again in "
-            f"{max(0.0, retry_at - self._clock.time()):.1f} s. {told}",
-            rejections=field.rejections,
-            retry_at=retry_at,
-        )
 
     def _planned(
         self,
@@ -355,32 +296,7 @@ def _redacted(name: str, verdict: GuardVerdict) -> Sequence[Message]:
     return verdict.messages
 
 
-def _behind(decision: RouteDecision, last: Ranking) -> RouteDecision:
-    """The decision with the candidates of last resort behind its own."""
-    if not last:
-        return decision
-    ranked = decision.ranked
-    return dataclasses.replace(
-        decision,
-        ranked=Ranking([*ranked.candidates, *last.candidates], [*ranked.scores, *last.scores]),
-        notes=(
-            *decision.notes,
-            f"most are ejected or silent; behind the others, as a last resort: {_names(last.candidates)}",
-        ),
-    )
-
-
-def _names(candidates: Sequence[Candidate]) -> str:
-    return ", ".join(candidate.name for candidate in candidates)
-
-
 def _nobody(group: str | None, rejections: Sequence[Rejection]) -> str:
     if not rejections:
         return f"no deployment is in group {group or 'default'!r}"
-    return f"no deployment may serve this request. {_told(rejections)}"
-
-
-def _told(rejections: Sequence[Rejection]) -> str:
-    shown = "; ".join(f"{r.deployment.name}: {r.reason}" for r in rejections[:5])
-    more = f"; and {len(rejections) - 5} more" if len(rejections) > 5 else ""
-    return shown + more
+    return f"no deployment may serve this request. {told(rejections)}"

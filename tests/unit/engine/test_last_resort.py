@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -31,13 +32,20 @@ def eject(router: Router, *names: str, error: Any = DOWN, after_s: float = 0.0) 
         router.clock.advance(after_s)
 
 
+def use_up_the_last_resort(router: Router, name: str = "a") -> None:
+    health = router._engine.health
+    assert health.last_resort([name]).ejected == (name,)
+    health.failed(health.enter(name), USELESS, total_s=1)
+    assert health.last_resort([name]).ejected == ()
+
+
 def states(router: Router) -> dict[str, str]:
     return {row.deployment: row.state for row in router.health()}
 
 
 def router_of(wait_s: float = 0.0, config: dict[str, Any] | None = None, **providers: ScriptedProvider) -> Router:
     router = scripted_router(providers, config=config)
-    router._engine._deciding._wait_for_recovery_s = wait_s
+    router._engine._deciding._panic._wait_s = wait_s
     return router
 
 
@@ -116,6 +124,32 @@ def test_what_does_not_fit_is_not_waited_for(face: Face, wait_s: float, deadline
             face.complete(router, "hi", deadline_s=deadline_s)
     assert router.clock.monotonic() == began
     assert len(provider.calls) == 1
+
+
+def test_one_waits_and_the_others_fail_at_once() -> None:
+    router = router_of(a=ScriptedProvider("a"), wait_s=0.5)
+    eject(router, "a")
+    router.clock.advance(router._engine.health.returns_in_s(["a"]) - 0.4)
+    use_up_the_last_resort(router)
+
+    async def story() -> list[Any]:
+        over, slept = asyncio.Event(), []
+
+        async def asleep(seconds: float) -> None:
+            slept.append(seconds)
+            await over.wait()
+            router.clock.advance(seconds)
+
+        router.clock.asleep = asleep
+        first = asyncio.create_task(router.acomplete("hi"))
+        await asyncio.sleep(0)
+        others = await asyncio.gather(*(router.acomplete("hi") for _ in range(5)), return_exceptions=True)
+        over.set()
+        assert (await first).text == "a"
+        assert slept == [pytest.approx(0.4, abs=0.01)]
+        return others
+
+    assert [type(error) for error in asyncio.run(story())] == [AllUnavailableError] * 5
 
 
 def test_an_explanation_never_waits_nor_calls_anybody() -> None:
