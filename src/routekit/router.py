@@ -22,7 +22,7 @@ from routekit.config import SCOPE_KINDS, Config, StepTable, home_of, named
 from routekit.engine.core import Engine
 from routekit.engine.faces import AsyncStream, Stream
 from routekit.engine.health import HealthRow
-from routekit.engine.io import IO, AsyncIO, SyncIO, run_sync
+from routekit.engine.io import IO, AsyncIO, SyncIO, in_event_loop, run_sync
 from routekit.engine.planner import Pool
 from routekit.engine.settings import OnInterrupt
 from routekit.engine.stream import LiveStream, ReplayStream
@@ -53,6 +53,9 @@ OPTIONS = (
     "strategy", "model", "group", "tools", "scopes", "deadline_s", "max_cost_usd", "requirements", "step", "session",
     "metadata", "cache", "on_interrupt",
 )  # fmt: skip
+DRAIN_S = 30.0
+"""How long closing waits for requests under way."""
+
 COUNTS = ("max_tokens", "max_completion_tokens", "n")
 _log = logging.getLogger("routekit.router")
 
@@ -231,14 +234,23 @@ class Router:
         """Every name that `strategy=` takes: configured ones and plugins."""
         return sorted({*self.config.strategies, *self.registry.names("strategy")})
 
-    def close(self) -> None:
-        """Closes connections, caches and budgets. Idempotent; a closed router refuses requests."""
-        self._closed = True
+    def close(self, drain_s: float = DRAIN_S) -> None:
+        """Closes connections, caches and budgets. Idempotent; a closed router refuses requests.
+
+        Requests and streams that other threads have under way may end first, within `drain_s` seconds;
+        the caller's own streams are ended at once, and reading on raises StreamInterruptedError. From
+        an event loop, whose requests could not end while it waits here, use `aclose`.
+        """
+        if not self._closed:
+            self._closed = True
+            run_sync(self._engine.drain(self._sync, 0.0 if in_event_loop() else drain_s))
         self._finalizer()
 
-    async def aclose(self) -> None:
+    async def aclose(self, drain_s: float = DRAIN_S) -> None:
         """Like `close`, and waits for what belongs to this event loop."""
-        self._closed = True
+        if not self._closed:
+            self._closed = True
+            await self._engine.drain(self._async, drain_s)
         providers = _distinct(self._providers)
         self._providers.clear()
         try:

@@ -336,7 +336,7 @@ class Asking:
             params = {**params, "max_tokens": bound if most is None else min(bound, most)}
         if chain.logprobs and "logprobs" not in params:
             params = {**params, "logprobs": True}
-        messages = portable(request.messages, reader=candidate.deployment, tools=request.tools)
+        messages = request.messages
         if chain.said:
             params = with_prefill(params, chain.said)
             messages = with_partial(messages, chain.said)
@@ -352,7 +352,7 @@ class Asking:
                 limit_s = first_s if limit_s is None else min(limit_s, first_s)
         return ProviderCall(
             deployment=candidate.deployment,
-            messages=messages,
+            messages=portable(messages, reader=candidate.deployment, tools=request.tools),
             tools=portable_tools(request.tools, reader=candidate.deployment) if request.tools else (),
             params=params,
             timeout_s=remaining_s if stream else limit_s,

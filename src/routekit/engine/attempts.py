@@ -16,6 +16,10 @@ BACKOFF_BASE_S, BACKOFF_CAP_S = 0.25, 8.0
 """Full jitter between 0 and base x 2^n, as in AWS' "Exponential Backoff And Jitter" (2015)."""
 
 
+RETRY_AFTER_CAP_S = 60.0
+"""A provider's wish to be asked later is granted up to here; an hour's wait helps no caller without a deadline."""
+
+
 class Failure(NamedTuple):
     """A failed attempt: the candidate's place in the ranking, and why."""
 
@@ -73,6 +77,8 @@ def next_move(
         wait_s = wait_s if wait_s > 0 else 0.0  # a provider's own wish may lie in the past
         if remaining_s is not None and wait_s >= remaining_s:
             too_late = True
+            continue
+        if remaining_s is None and wait_s > RETRY_AFTER_CAP_S:
             continue
         return Move("ask", failure.place, wait_s)
     return Move("stop", why="deadline" if too_late and not asked else "exhausted")

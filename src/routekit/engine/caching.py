@@ -53,7 +53,8 @@ class Caching:
             return None
         for place, (name, cache) in enumerate(self._tiers):
             try:
-                entry = await io.get(cache, key)
+                left_s = run.deadline.remaining_s()
+                entry = await io.within(None if left_s is None else left_s / 2, io.get(cache, key))
             except Exception as error:
                 self._bypassed(run, name, error)
                 continue

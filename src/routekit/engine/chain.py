@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from routekit.engine.attempts import Failure
 from routekit.engine.continuing import enlarged
+from routekit.engine.dialect import reader_of
 from routekit.engine.io import IO, Handle
 from routekit.engine.run import Permit
 from routekit.errors import BudgetExceededError
@@ -50,7 +51,7 @@ class Chain:
         tokens = text_tokens(said)
         chain.candidates = [enlarged(candidate, tokens) for candidate in self.candidates]
         for place, candidate in enumerate(chain.candidates):
-            if "prefill" not in candidate.deployment.model.capabilities:
+            if not reader_of(candidate.deployment).prefill:
                 chain.skip(place, "capability", "it cannot go on from a partial answer (no prefill)")
         return chain
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from routekit.engine.probes import Probes
 from routekit.engine.run import Answered, Run
 from routekit.engine.settings import EngineSettings
 from routekit.engine.stream import LiveStream, ReplayStream
+from routekit.engine.traffic import Traffic
 from routekit.errors import RoutekitError
 from routekit.plugin import Budget, Cache, Compressor, Guard, Observer, Provider, Strategy
 from routekit.types import (
@@ -42,6 +44,7 @@ from routekit.types import (
     Verdict,
 )
 
+_log = logging.getLogger("routekit.engine")
 PoolOf = Callable[[RouteRequest], Pool]
 
 
@@ -73,6 +76,7 @@ class Engine:
         rng = rng or random.Random()
         self._clock = clock
         self._pool_of = pool_of
+        self._traffic = Traffic()
         self._deployments = {deployment.name: deployment for deployment in deployments}
         self._notify = notify = Notifier(observers)
         prefixes = PrefixMemory(clock)
@@ -98,13 +102,14 @@ class Engine:
             RoutingError: nobody could answer; or the ProviderError that must be surfaced.
         """
         run = self._start(request)
-        try:
-            result = await self._complete(io, run, strategy)
-        except BaseException as error:
-            self._end(run, error=error)
-            raise
-        self._end(run, result=result)
-        return result
+        with self._traffic:
+            try:
+                result = await self._complete(io, run, strategy)
+            except BaseException as error:
+                self._end(run, error=error)
+                raise
+            self._end(run, result=result)
+            return result
 
     async def open(self, io: IO, request: RouteRequest, strategy: Strategy) -> LiveStream | ReplayStream:
         """A stream that has shown its first content: everything before that fell back unseen.
@@ -113,15 +118,16 @@ class Engine:
         made whole first and then replayed.
         """
         run = self._start(request)
-        try:
-            if strategy.reviews or self._deciding.checks_responses:
-                result = await self._complete(io, run, strategy)
-                self._end(run, result=result)
-                return ReplayStream.of_result(result)
-            return await self._open(io, run, strategy)
-        except BaseException as error:
-            self._end(run, error=error)
-            raise
+        with self._traffic:
+            try:
+                if strategy.reviews or self._deciding.checks_responses:
+                    result = await self._complete(io, run, strategy)
+                    self._end(run, result=result)
+                    return ReplayStream.of_result(result)
+                return await self._open(io, run, strategy)
+            except BaseException as error:
+                self._end(run, error=error)
+                raise
 
     async def explain(self, io: IO, request: RouteRequest, strategy: Strategy) -> RouteDecision:
         """The decision that `complete` would make now. Nobody is called, nothing is held."""
@@ -182,7 +188,20 @@ class Engine:
             finally:
                 self._end(run, result=result)
 
-        return LiveStream(io, run, opened, self._asking, keep, lambda error: self._end(run, error=error))
+        return LiveStream(io, run, opened, self._asking, keep, lambda error: self._end(run, error=error), self._traffic)
+
+    async def drain(self, io: IO, wait_s: float) -> None:
+        """Waits until nothing is under way, at most so many seconds, then ends what is left.
+
+        Streams that the caller itself holds are ended at once.
+        """
+        self._traffic.cut(io.me())
+        try:
+            await io.wait(self._traffic.quiet(), wait_s)
+        except TimeoutError:
+            _log.warning("closing did not wait longer than %g s for the requests under way", wait_s)
+        finally:
+            self._traffic.cut()
 
     async def _fresh(self, io: IO, run: Run, strategy: Strategy) -> RouteResult:
         """Steps 6 to 12: asks somebody."""

@@ -236,7 +236,9 @@ class Deciding:
     ) -> RouteDecision:
         try:
             if _gathers(strategy):
-                signals = await io.gather(strategy, run.request, candidates, signals)
+                left_s = run.deadline.remaining_s()
+                gathering = io.gather(strategy, run.request, candidates, signals)
+                signals = await io.within(None if left_s is None else left_s / 2, gathering)
             decision = strategy.rank(run.request, candidates, signals)
             if not isinstance(decision, RouteDecision):
                 raise TypeError(f"a strategy returns a RouteDecision, not {type(decision).__name__}")

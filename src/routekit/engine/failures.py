@@ -33,9 +33,21 @@ def as_provider_error(error: BaseException, deployment: Deployment) -> ProviderE
         )
         if not isinstance(error, OSError):
             wrapped.blame = "local"  # a bug in the plugin says nothing about the deployment
-        wrapped.__cause__ = error
+        # Where it happened helps; what it says may repeat a key.
+        wrapped.__cause__ = _without_text(error)
+        wrapped.__suppress_context__ = True
         return wrapped
     return None
+
+
+def _without_text(error: Exception) -> Exception:
+    """An error of the same type and place that says nothing."""
+    try:
+        silent = type(error).__new__(type(error))
+        silent.args = ()
+    except Exception:  # its type has a constructor of its own
+        silent = RuntimeError(type(error).__name__)
+    return silent.with_traceback(error.__traceback__)
 
 
 def usage_so_far(candidate: Candidate, chunks: Any) -> Usage:

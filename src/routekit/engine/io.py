@@ -30,6 +30,10 @@ class IO(Protocol):
 
     is_async: bool
 
+    def me(self) -> object:
+        """The thread or task that this runs in."""
+        ...
+
     async def complete(self, provider: Provider, call: ProviderCall) -> Answer: ...
 
     def open(self, provider: Provider, call: ProviderCall) -> Handle: ...
@@ -53,6 +57,10 @@ class IO(Protocol):
     ) -> Signals: ...
 
     async def sleep(self, seconds: float) -> None: ...
+
+    async def within(self, seconds: float | None, work: Awaitable[T]) -> T:
+        """The result of `work`. Raises TimeoutError where it takes longer, if it can be interrupted at all."""
+        ...
 
     async def race(
         self,
@@ -87,6 +95,9 @@ class SyncIO:
         self._clock = clock
         self._side = SideLoop()
         self._there = AsyncIO(clock)
+
+    def me(self) -> object:
+        return threading.get_ident()
 
     async def complete(self, provider: Provider, call: ProviderCall) -> Answer:
         return provider.complete(call)
@@ -125,6 +136,9 @@ class SyncIO:
     async def sleep(self, seconds: float) -> None:
         self._clock.sleep(seconds)
 
+    async def within(self, seconds: float | None, work: Awaitable[T]) -> T:
+        return await work  # plain code cannot be interrupted from outside
+
     async def race(
         self,
         first: Callable[[IO], Awaitable[T]],
@@ -162,6 +176,10 @@ class AsyncIO:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._closing: set[asyncio.Task[None]] = set()
+
+    def me(self) -> object:
+        task = asyncio.current_task()
+        return threading.get_ident() if task is None else id(task)
 
     async def complete(self, provider: Provider, call: ProviderCall) -> Answer:
         if call.timeout_s is None:
@@ -219,6 +237,10 @@ class AsyncIO:
     async def sleep(self, seconds: float) -> None:
         await self._clock.asleep(seconds)
 
+    async def within(self, seconds: float | None, work: Awaitable[T]) -> T:
+        async with asyncio.timeout(seconds):
+            return await work
+
     async def race(
         self,
         first: Callable[[IO], Awaitable[T]],
@@ -264,6 +286,11 @@ class AsyncIO:
 
     async def offload(self, function: Callable[[], T]) -> T:
         return await asyncio.to_thread(function)
+
+
+def in_event_loop() -> bool:
+    """Whether this thread runs an event loop now."""
+    return asyncio._get_running_loop() is not None
 
 
 class SideLoop:

@@ -16,6 +16,7 @@ from routekit.engine.continuing import Joint, continuable
 from routekit.engine.failures import as_provider_error, usage_so_far
 from routekit.engine.io import IO
 from routekit.engine.run import Run, copied
+from routekit.engine.traffic import Traffic
 from routekit.engine.watchdog import PACE_WINDOW_S, Pace
 from routekit.errors import (
     InvalidResponseError,
@@ -79,7 +80,9 @@ class LiveStream:
         asking: Asking,
         keep: Keep,
         failed: Callable[[BaseException], None],
+        traffic: Traffic,
     ) -> None:
+        self._traffic = traffic
         self._io = io
         self._run = run
         self._asking = asking
@@ -91,6 +94,9 @@ class LiveStream:
         self._chunks = list(opened.chunks)
         self._ready = deque(opened.chunks)
         self.result: RouteResult | None = None
+        self.reader = io.me()
+        self._cut: StreamInterruptedError | None = None
+        traffic.opened(self)
 
     async def next(self) -> Chunk | None:
         """The next chunk, or None at the end.
@@ -103,11 +109,14 @@ class LiveStream:
                 return self._ready.popleft()
             part = self._part
             if self._over.locked() or part.claimed():
+                self._nothing()
                 return None
+            self.reader = self._io.me()
             try:
                 chunk = await self._read(part)
             except Exception as error:
                 if not part.claim():
+                    self._nothing()
                     return None
                 await self._broken(part, error)
                 continue
@@ -116,6 +125,7 @@ class LiveStream:
                 raise
             if part.claimed():  # abandoned meanwhile, when a stream that is being read cannot be closed
                 self._io.discard(part.handle)
+                self._nothing()
                 return None
             if chunk is None:
                 if part.claim():
@@ -160,13 +170,38 @@ class LiveStream:
 
     def abandon(self) -> None:
         """Gives the stream up: closes the connection and pays for what was used. Idempotent."""
-        if not self._over.acquire(blocking=False):
+        if not self._ends():
             return
         self._ready.clear()
         part = self._part
         if part.claim():
             self._leave(part)
         self._failed(GeneratorExit("the stream was abandoned by its reader"))
+
+    def cut(self) -> None:
+        """Like `abandon`, where the reader did not ask for it: reading on raises StreamInterruptedError. Idempotent."""
+        if not self._ends():
+            return
+        part = self._part
+        if part.claim():
+            self._leave(part)
+        name = part.permit.candidate.name
+        self._cut = StreamInterruptedError(
+            f"the stream from {name} was cut: the router was closed", partial=self._result(part, self._message(), None)
+        )
+        self._failed(self._cut)
+
+    def _ends(self) -> bool:
+        """Whether the caller is the first to end the stream."""
+        if not self._over.acquire(blocking=False):
+            return False
+        self._traffic.closed(self)
+        return True
+
+    def _nothing(self) -> None:
+        """The end, for who reads on after it."""
+        if self._cut is not None:
+            raise self._cut
 
     def _leave(self, part: _Part) -> None:
         self._io.discard(part.handle)
@@ -189,7 +224,7 @@ class LiveStream:
             await self._broken(part, malformed)
             return
         self._end(part, "ok")
-        if not self._over.acquire(blocking=False):
+        if not self._ends():
             return
         result = self._result(part, message, reason)
         self.result = result
@@ -218,7 +253,7 @@ class LiveStream:
             else:
                 self._go_on(part, opened)
                 return
-        if not self._over.acquire(blocking=False):
+        if not self._ends():
             return
         partial = self._result(part, self._message(), None)
         error = StreamInterruptedError(
