@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from routekit.catalog import Catalog, deployments_from_env
+from routekit.engine.answers import DEFAULT, AnswerPolicy
 from routekit.engine.settings import EngineSettings, OnInterrupt, UnknownPrice
 from routekit.errors import ConfigError, InvalidInputError
 from routekit.plugin import Options, Strategy
@@ -213,12 +214,18 @@ class ReliabilityTable(_Table):
     min_tokens_per_s: float | None = Field(default=None, gt=0)
     on_interrupt: OnInterrupt = "error"
     warm_up_tokens: int = Field(default=0, ge=0)
-    fall_back_on: list[str] = ["empty", "tool_json", "schema"]
+    fall_back_on: list[str] = sorted(DEFAULT)
     hedge: bool = False
     hedge_after_s: float | None = Field(default=None, ge=0)
     hedge_share: float = Field(default=0.05, gt=0, le=0.05)
     wait_for_recovery_s: float = Field(default=0.5, ge=0)
     queue: int = Field(default=100, ge=0)
+
+    @field_validator("fall_back_on")
+    @classmethod
+    def _kinds(cls, value: list[str]) -> list[str]:
+        AnswerPolicy(value)
+        return value
 
 
 class Config(_Table):

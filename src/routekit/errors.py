@@ -222,7 +222,7 @@ class ProviderError(RoutekitError):
     """
 
     retry_here: ClassVar[bool] = False
-    fall_back: ClassVar[bool] = True
+    fall_back: bool = True
     blame: Blame = "deployment"
 
     def __init__(

@@ -19,6 +19,7 @@ from typing import Any, Self, get_args
 
 from routekit.catalog import Catalog
 from routekit.config import SCOPE_KINDS, Config, StepTable, home_of, named
+from routekit.engine.answers import AnswerPolicy, Check
 from routekit.engine.core import Engine
 from routekit.engine.faces import AsyncStream, Stream
 from routekit.engine.health import HealthRow
@@ -69,6 +70,8 @@ class Router:
     `config` is a `Config`, a dictionary of the file's shape, or a path. `plugins` are extra modules
     or objects with routekit hooks, on top of the installed ones. `providers` maps deployment names
     to ready provider objects, for tests. `clock`, `seed` and `env` stand in for the machine's.
+    `answer_checks` are functions of an `Answer` that return true, or a reason, where it is no answer:
+    then the next deployment is asked.
 
     Raises:
         ConfigError: the configuration is wrong; the message says where and what to do.
@@ -84,7 +87,9 @@ class Router:
         clock: Clock | None = None,
         seed: int | None = None,
         env: Mapping[str, str] | None = None,
+        answer_checks: Iterable[Check] = (),
     ) -> None:
+        answers = AnswerPolicy(checks=answer_checks)
         self._env = os.environ if env is None else env
         if config is None:
             config = Config.find(self._env)
@@ -133,6 +138,7 @@ class Router:
             observers=[observer for _, observer in self._listed("observer", config.observers)],
             rng=random.Random(seed) if seed is not None else None,
             home=self.home,
+            answers=AnswerPolicy(config.reliability.fall_back_on, answers.checks),
         )
         # Nothing here may lead back to the router, or it would never be forgotten.
         self._finalizer = weakref.finalize(self, _close_all, self._providers, (self._sync.close, *self._engine.closers))

@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from routekit.engine.affinity import PrefixMemory
-from routekit.engine.assemble import arguments_of
+from routekit.engine.answers import AnswerPolicy, fault_of
+from routekit.engine.assemble import arguments_of, message_of
 from routekit.engine.attempts import Failure, Move, attempt_limit_s, next_move
 from routekit.engine.billing import Billing, usage_or_estimate
 from routekit.engine.chain import Chain, Opened, first_chunk
 from routekit.engine.continuing import with_partial, with_prefill
-from routekit.engine.failures import as_provider_error, check_answer, check_stream_end, short, usage_so_far
+from routekit.engine.failures import as_provider_error, short, usage_so_far
 from routekit.engine.health import Health, Refusal
 from routekit.engine.hedging import HedgeBudget
 from routekit.engine.history import portable, portable_tools
@@ -29,9 +30,11 @@ from routekit.errors import (
     NoCandidateError,
     ProviderError,
     ProviderTimeoutError,
+    ProviderUnavailableError,
 )
 from routekit.plugin import Provider, ProviderCall
 from routekit.types import (
+    Answer,
     Attempt,
     AttemptEnded,
     AttemptStarted,
@@ -40,6 +43,7 @@ from routekit.types import (
     Clock,
     Deployment,
     FirstToken,
+    Message,
     Money,
     Outcome,
     Rejection,
@@ -68,7 +72,9 @@ class Asking:
         clock: Clock,
         rng: random.Random,
         notify: Notifier,
+        answers: AnswerPolicy | None = None,
     ) -> None:
+        self._answers = answers or AnswerPolicy()
         self._provider_of = provider_of
         self._health = health
         self._billing = billing
@@ -278,7 +284,8 @@ class Asking:
             provider = self._provider_of(candidate.deployment)
             answer = await io.complete(provider, self._call(run, chain, permit))
             usage = usage_or_estimate(answer.usage, candidate, answer.text, arguments_of(answer.message))
-            check_answer(answer, usage)
+            if (fault := fault_of(run.request, answer, usage, self._answers, run.notes)) is not None:
+                raise fault
         except BaseException as error:
             raise self._failed(run, permit, error, ())  # noqa: B904 - it brings its own cause
         permit.ttft_s = None
@@ -298,7 +305,7 @@ class Asking:
                 chunk = await first_chunk(io, handle, limit_s)
                 if chunk is None:
                     if not chain.said:
-                        check_stream_end(chunks)
+                        self._check_whole(run, chunks)
                     break
                 chunks.append(chunk)
                 if chunk.has_content:
@@ -315,6 +322,19 @@ class Asking:
         if permit.ttft_s is None:
             self._first_token(run, permit)
         return Opened(handle, chunks, permit, chain, call.idle_timeout_s)
+
+    def _check_whole(self, run: Run, chunks: list[Chunk]) -> None:
+        """A stream that ended before it was committed is looked at like any answer."""
+        reason = next((chunk.finish_reason for chunk in chunks if chunk.finish_reason), None)
+        usage = next((chunk.usage for chunk in reversed(chunks) if chunk.usage), None)
+        if reason is None:
+            raise ProviderUnavailableError("the stream ended without a finish reason", usage=usage)
+        if (fault := self.fault(run, message_of(chunks), reason, usage)) is not None:
+            raise fault
+
+    def fault(self, run: Run, message: Message, reason: str, usage: Usage | None) -> ProviderError | None:
+        """The failure that a stream's whole answer is, or None."""
+        return fault_of(run.request, Answer(message=message, finish_reason=reason), usage, self._answers, run.notes)
 
     def _first_token(self, run: Run, permit: Permit) -> None:
         permit.ttft_s = run.deadline.elapsed_s() - permit.started_s

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from routekit.engine.affinity import PrefixMemory
+from routekit.engine.answers import AnswerPolicy
 from routekit.engine.asking import Asking
 from routekit.engine.assemble import chunks_of
 from routekit.engine.billing import Billing
@@ -72,6 +73,7 @@ class Engine:
         observers: Sequence[Observer] = (),
         rng: random.Random | None = None,
         home: Path | None = None,
+        answers: AnswerPolicy | None = None,
     ) -> None:
         rng = rng or random.Random()
         self._clock = clock
@@ -92,7 +94,7 @@ class Engine:
         )  # fmt: skip
         self._asking = Asking(
             provider_of=provider_of, health=health, billing=billing, prefixes=prefixes,
-            settings=settings, clock=clock, rng=rng, notify=notify,
+            settings=settings, clock=clock, rng=rng, notify=notify, answers=answers,
         )  # fmt: skip
 
     async def complete(self, io: IO, request: RouteRequest, strategy: Strategy) -> RouteResult:

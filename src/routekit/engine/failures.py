@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from routekit.engine.assemble import is_empty, message_of
 from routekit.engine.billing import usage_or_estimate
 from routekit.errors import (
-    ContentFilterError,
-    InvalidResponseError,
     ProviderError,
     ProviderTimeoutError,
     ProviderUnavailableError,
 )
-from routekit.types import Answer, Candidate, Chunk, Deployment, Usage
+from routekit.types import Candidate, Deployment, Usage
 
 
 def as_provider_error(error: BaseException, deployment: Deployment) -> ProviderError | None:
@@ -57,24 +54,6 @@ def usage_so_far(candidate: Candidate, chunks: Any) -> Usage:
             return chunk.usage  # type: ignore[no-any-return]  # chunks are Chunk objects
     text = "".join(chunk.text for chunk in chunks if isinstance(chunk.text, str))
     return usage_or_estimate(None, candidate, text)
-
-
-def check_answer(answer: Answer, usage: Usage) -> None:
-    """An answer that is no answer is a failure, and billed."""
-    if not is_empty(answer.message):
-        return
-    if answer.finish_reason == "content_filter":
-        raise ContentFilterError("the provider's content filter removed the answer", usage=usage)
-    raise InvalidResponseError(f"the answer is empty (finish reason {answer.finish_reason!r})", usage=usage)
-
-
-def check_stream_end(chunks: list[Chunk]) -> None:
-    """A stream ended before it showed anything."""
-    reason = next((chunk.finish_reason for chunk in chunks if chunk.finish_reason), None)
-    usage = next((chunk.usage for chunk in chunks if chunk.usage), None)
-    if reason is None:
-        raise ProviderUnavailableError("the stream ended without content and without a finish reason", usage=usage)
-    check_answer(Answer(message=message_of(chunks), finish_reason=reason), usage or Usage())
 
 
 def short(error: ProviderError) -> str:

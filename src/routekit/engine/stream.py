@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
 from routekit.engine.asking import Asking
-from routekit.engine.assemble import arguments_of, chunks_of, message_of
+from routekit.engine.assemble import arguments_of, chunks_of, is_empty, message_of
 from routekit.engine.attempts import Failure
 from routekit.engine.billing import usage_or_estimate
 from routekit.engine.chain import Chain, Opened
@@ -223,6 +223,10 @@ class LiveStream:
             malformed.__cause__ = error
             await self._broken(part, malformed)
             return
+        fault = self._asking.fault(self._run, message, reason, None)
+        if fault is not None and fault.fall_back and not is_empty(message):
+            await self._broken(part, fault)  # handed over already, but no answer to build on
+            return
         self._end(part, "ok")
         if not self._ends():
             return
@@ -266,7 +270,7 @@ class LiveStream:
 
     def _next_chain(self, part: _Part, failure: ProviderError) -> Chain | None:
         mode = self._asking.on_interrupt(self._run)
-        if mode == "error" or not failure.fall_back or failure.blame == "request":
+        if mode == "error" or not failure.fall_back or self._run.deadline.expired:
             return None
         broken = Failure(part.permit.place, failure)
         if mode == "restart":

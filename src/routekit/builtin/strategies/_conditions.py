@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from routekit.builtin.strategies._patterns import runs_away
+from routekit.plugin.patterns import runs_away
 from routekit.types import RouteRequest, count_tokens, last_user_text
 
 Condition = Callable[[RouteRequest], bool]

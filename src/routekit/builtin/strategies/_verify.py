@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from routekit.builtin.strategies._schema import parsed, problem
 from routekit.errors import InvalidInputError
+from routekit.plugin.schema import parsed, problem
 from routekit.types import NO_REQUIREMENTS, Answer, RouteRequest, last_user_text
 
 JUDGED_CHARACTERS = 12_000

@@ -17,7 +17,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from routekit.builtin.strategies._patterns import runs_away
+from routekit.plugin.patterns import runs_away
 
 MAX_PATTERN_TEXT = 10_000
 """Characters; a longer string is not held against `pattern`, whose time may grow faster than the text."""

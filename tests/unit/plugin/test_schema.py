@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routekit.builtin.strategies._schema import MAX_PATTERN_TEXT, parsed, problem
+from routekit.plugin.schema import MAX_PATTERN_TEXT, parsed, problem
 
 PERSON = {
     "type": "object",

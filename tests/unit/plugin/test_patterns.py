@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from routekit.builtin.strategies._patterns import runs_away
+from routekit.plugin.patterns import runs_away
 
 
 @pytest.mark.parametrize(
