@@ -136,8 +136,9 @@ def sync_call(name: str, port: int) -> Callable[[], Any]:
         def fresh() -> Any:
             # The breaker would soon leave the broken one out, and nothing would fail any more.
             router.health()
-            for record in router._engine.health._records.values():
-                record.failures = 0
+            for place in router._engine.health._places.values():
+                place.breaker.failures = 0
+                place.breaker.rate.clear()
             result = router.complete(PROMPT)
             assert len(result.attempts) == 2
             return result

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from routekit.engine.affinity import PrefixMemory
 from routekit.engine.answers import AnswerPolicy, fault_of
 from routekit.engine.assemble import arguments_of, message_of
-from routekit.engine.attempts import Failure, Move, attempt_limit_s, next_move
+from routekit.engine.attempts import Failure, attempt_limit_s, next_move
 from routekit.engine.billing import Billing, usage_or_estimate
 from routekit.engine.chain import Chain, Opened, first_chunk
 from routekit.engine.continuing import with_partial, with_prefill
@@ -19,15 +19,13 @@ from routekit.engine.hedging import HedgeBudget
 from routekit.engine.history import portable, portable_tools
 from routekit.engine.io import IO, Handle
 from routekit.engine.notify import Notifier
+from routekit.engine.overload import Overload
 from routekit.engine.run import Answered, Permit, Run
 from routekit.engine.settings import EngineSettings
+from routekit.engine.stopping import stopped
 from routekit.engine.watchdog import SAMPLES, first_token_limit_s, idle_limit_s
 from routekit.errors import (
-    AllAttemptsFailedError,
     BudgetExceededError,
-    CostCeilingError,
-    DeadlineExceededError,
-    NoCandidateError,
     ProviderError,
     ProviderTimeoutError,
     ProviderUnavailableError,
@@ -46,7 +44,6 @@ from routekit.types import (
     Message,
     Money,
     Outcome,
-    Rejection,
     Usage,
     text_tokens,
 )
@@ -73,7 +70,10 @@ class Asking:
         rng: random.Random,
         notify: Notifier,
         answers: AnswerPolicy | None = None,
+        freed: Callable[[Sequence[str]], None],
     ) -> None:
+        self._overload = Overload(clock, rng)
+        self._freed = freed
         self._answers = answers or AnswerPolicy()
         self._provider_of = provider_of
         self._health = health
@@ -87,7 +87,7 @@ class Asking:
         self._hedges = HedgeBudget(settings.hedge_share)
 
     async def answer(self, io: IO, run: Run, chain: Chain) -> Answered:
-        """The next whole answer of the chain. Raises what `_stopped` says."""
+        """The next whole answer of the chain. Raises what `stopped` says."""
         return await self._ask(io, run, chain, self._complete, self._unwanted_answer)
 
     async def open(self, io: IO, run: Run, chain: Chain) -> Opened:
@@ -213,6 +213,8 @@ class Asking:
                 self._prefixes.remember(run.request, deployment.name, usage.input_tokens)
         else:
             self._health.left(permit.admission)
+        self._overload.ended(permit, outcome, error)
+        self._freed((deployment.name,))
         attempt = Attempt(
             deployment=deployment,
             outcome=outcome,
@@ -240,21 +242,39 @@ class Asking:
             self._settings.max_attempts, self._rng,
         )  # fmt: skip
         if move.action == "stop":
-            raise self._stopped(run, chain, move)
-        if move.wait_s:
-            name = chain.candidates[move.place].deployment.name
-            if (refusal := self._health.refuses(name, move.wait_s)) is not None:  # it would be waited for in vain
-                chain.skip(move.place, refusal.code, refusal.reason)
-                return None
+            raise stopped(run, chain, move, self._remaining_s(run))
+        deployment = chain.candidates[move.place].deployment
+        if not any(failure.place == move.place for failure in chain.failures):
+            return await self._admitted(io, run, chain, move.place, chain.role)
+        # A retry in place. Whatever would make it vain is known before the wait.
+        if (refusal := self._health.refuses(deployment.name, move.wait_s)) is not None:
+            chain.skip(move.place, refusal.code, refusal.reason)
+            return None
+        if (why := self._overload.refuses_retry(deployment)) is not None:
+            chain.skip(move.place, "health", why)
+            return None
+        permit = None
+        try:
             await io.sleep(move.wait_s)
-        return await self._admitted(io, run, chain, move.place, chain.role)
+            permit = await self._admitted(io, run, chain, move.place, chain.role)
+        finally:
+            if permit is None:
+                self._overload.retry_unsent(deployment)
+            else:
+                permit.retries = True
+        return permit
 
     async def _admitted(self, io: IO, run: Run, chain: Chain, place: int, role: str) -> Permit | None:
         candidate = chain.candidates[place]
+        deployment = candidate.deployment
         if (why := self._too_dear(run, candidate)) is not None:
             chain.skip(place, "max_cost", why)
             return None
-        entered = self._health.enter(candidate.deployment.name, candidate.work.input_tokens)
+        if (why := self._overload.refuses(candidate, chain.others_behind(place))) is not None:
+            chain.skip(place, "health", why)
+            run.notes.append(f"{deployment.name} was passed over: {why}")
+            return None
+        entered = self._health.enter(deployment.name, candidate.work.input_tokens)
         if isinstance(entered, Refusal):
             chain.skip(place, entered.code, entered.reason)
             return None
@@ -262,7 +282,7 @@ class Asking:
         try:
             await self._billing.reserve(io, run, permit)
         except BudgetExceededError as error:
-            self._health.left(entered)
+            self._left(permit)
             if not self._billing.downgrades(error.scope) and role != "hedge":
                 raise
             if role != "hedge":
@@ -270,19 +290,26 @@ class Asking:
             chain.skip(place, "budget", f"no longer fits into budget {error.scope!r}")
             return None
         except BaseException:
-            self._health.left(entered)
+            self._left(permit)
             raise
         if chain.role == "answer":
             run.used += 1
+        self._overload.started(deployment)
         if self._notify:
-            self._notify(AttemptStarted(request_id=run.id, at=self._clock.time(), deployment=candidate.deployment))
+            self._notify(AttemptStarted(request_id=run.id, at=self._clock.time(), deployment=deployment))
         return permit
+
+    def _left(self, permit: Permit) -> None:
+        """Nothing was sent: the place is free again."""
+        self._health.left(permit.admission)
+        self._freed((permit.candidate.deployment.name,))
 
     async def _complete(self, io: IO, run: Run, chain: Chain, permit: Permit) -> Answered:
         candidate = permit.candidate
         try:
             provider = self._provider_of(candidate.deployment)
             answer = await io.complete(provider, self._call(run, chain, permit))
+            self._overload.note(candidate.deployment, answer.headers)
             usage = usage_or_estimate(answer.usage, candidate, answer.text, arguments_of(answer.message))
             if (fault := fault_of(run.request, answer, usage, self._answers, run.notes)) is not None:
                 raise fault
@@ -308,6 +335,8 @@ class Asking:
                         self._check_whole(run, chunks)
                     break
                 chunks.append(chunk)
+                if chunk.headers:
+                    self._overload.note(permit.candidate.deployment, chunk.headers)
                 if chunk.has_content:
                     if permit.ttft_s is None:
                         self._first_token(run, permit)
@@ -404,40 +433,6 @@ class Asking:
             could = "an unknown amount" if worst is None else str(Money(worst))
             return f"{Money(spent)} is spent and it could cost {could}; at most {ceiling} is allowed"
         return None
-
-    def _stopped(self, run: Run, chain: Chain, move: Move) -> Exception:
-        """Why nobody else is asked, as the error to raise."""
-        attempts = tuple(run.attempts)
-        last = chain.failures[-1].error if chain.failures else None
-        if move.why == "refused" and last is not None:
-            last.attempts = attempts
-            return last
-        if run.deadline.expired or (self._remaining_s(run) == 0) or move.why == "deadline":
-            error: Exception = DeadlineExceededError(
-                f"the deadline of {run.request.deadline_s} s was over after {len(attempts)} attempts", attempts=attempts
-            )
-        elif last is not None:
-            told = "; ".join(f"{a.deployment.name}: {a.detail}" for a in attempts if a.error is not None)
-            failed = "the attempt failed" if len(attempts) == 1 else f"all {len(attempts)} attempts failed"
-            error = AllAttemptsFailedError(f"{failed}. {told}", attempts=attempts, decision=run.decision)
-        elif chain.over_budget is not None:
-            return chain.over_budget
-        elif any(code == "max_cost" for _, code, _ in chain.refusals):
-            error = CostCeilingError(
-                "; ".join(f"{chain.candidates[p].deployment.name}: {why}" for p, _, why in chain.refusals),
-                attempts=attempts,
-            )
-        else:
-            rejections = [
-                Rejection(deployment=chain.candidates[place].deployment, code=code, reason=why)
-                for place, code, why in chain.refusals
-            ]
-            told = "; ".join(f"{r.deployment.name}: {r.reason}" for r in rejections)
-            error = NoCandidateError(
-                f"nobody could be asked. {told}", rejections=(*chain.decision.rejections, *rejections)
-            )
-        error.__cause__ = last
-        return error
 
     @staticmethod
     def _remaining_s(run: Run) -> float | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from routekit.engine.affinity import PrefixMemory
 from routekit.engine.answers import AnswerPolicy
@@ -21,11 +21,12 @@ from routekit.engine.io import IO
 from routekit.engine.notify import Notifier
 from routekit.engine.planner import Pool
 from routekit.engine.probes import Probes
+from routekit.engine.queue import WaitingRoom
 from routekit.engine.run import Answered, Run
 from routekit.engine.settings import EngineSettings
 from routekit.engine.stream import LiveStream, ReplayStream
 from routekit.engine.traffic import Traffic
-from routekit.errors import RoutekitError
+from routekit.errors import NoCandidateError, RoutekitError
 from routekit.plugin import Budget, Cache, Compressor, Guard, Observer, Provider, Strategy
 from routekit.types import (
     ACCEPT,
@@ -46,6 +47,7 @@ from routekit.types import (
 )
 
 _log = logging.getLogger("routekit.engine")
+T = TypeVar("T")
 PoolOf = Callable[[RouteRequest], Pool]
 
 
@@ -87,6 +89,7 @@ class Engine:
         )
         self._billing = billing = Billing(budget, scopes, settings, clock, notify)
         self._caching = Caching(caches, settings, clock, notify)
+        self._waiting_room = WaitingRoom(health, settings.queue)
         self._deciding = Deciding(
             guards=guards, compressors=compressors, health=health, billing=billing,
             prefixes=prefixes, clock=clock, rng=rng, notify=notify,
@@ -95,6 +98,7 @@ class Engine:
         self._asking = Asking(
             provider_of=provider_of, health=health, billing=billing, prefixes=prefixes,
             settings=settings, clock=clock, rng=rng, notify=notify, answers=answers,
+            freed=self._waiting_room.freed,
         )  # fmt: skip
 
     async def complete(self, io: IO, request: RouteRequest, strategy: Strategy) -> RouteResult:
@@ -177,10 +181,7 @@ class Engine:
                 result = self._cached(run, tier, entry, strategy)
                 self._end(run, result=result)
                 return ReplayStream(chunks_of(entry), result)
-        pool = self._pool_of(run.request)
-        self._deciding.compress(run, pool)
-        decision = await self._deciding.decide(io, run, strategy, pool)
-        opened = await self._asking.open(io, run, Chain(decision, logprobs=strategy.wants_logprobs))
+        opened = await self._asked(io, run, strategy, lambda chain: self._asking.open(io, run, chain))
 
         async def keep(result: RouteResult, deltas: tuple[dict[str, Any], ...] | None) -> None:
             try:
@@ -207,10 +208,7 @@ class Engine:
 
     async def _fresh(self, io: IO, run: Run, strategy: Strategy) -> RouteResult:
         """Steps 6 to 12: asks somebody."""
-        pool = self._pool_of(run.request)
-        self._deciding.compress(run, pool)
-        decision = await self._deciding.decide(io, run, strategy, pool)
-        answered = await self._accepted(io, run, strategy, Chain(decision, logprobs=strategy.wants_logprobs))
+        answered = await self._asked(io, run, strategy, lambda chain: self._accepted(io, run, strategy, chain))
         answer, deployment = answered.answer, answered.permit.candidate.deployment
         message = answer.message
         if self._deciding.checks_responses:
@@ -219,6 +217,18 @@ class Engine:
         return run.result(
             message, answer.finish_reason, answered.usage, deployment, answer.model, logprobs=answer.logprobs
         )
+
+    async def _asked(self, io: IO, run: Run, strategy: Strategy, ask: Callable[[Chain], Awaitable[T]]) -> T:
+        """What `ask` makes of the decision. Where everybody is at a limit, after a wait in the queue."""
+        pool = self._pool_of(run.request)
+        self._deciding.compress(run, pool)
+        while True:
+            try:
+                decision = await self._deciding.decide(io, run, strategy, pool)
+                return await ask(Chain(decision, logprobs=strategy.wants_logprobs))
+            except NoCandidateError as error:
+                if not await self._waiting_room.wait(io, run, error, self._deciding.input_tokens(run)):
+                    raise
 
     async def _accepted(self, io: IO, run: Run, strategy: Strategy, chain: Chain) -> Answered:
         """Step 10: the first answer that the strategy accepts, or the last one where nobody is left to ask."""

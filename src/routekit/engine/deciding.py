@@ -188,6 +188,10 @@ class Deciding:
             self._notify(Decided(request_id=run.id, at=self._clock.time(), decision=decision))
         return decision
 
+    def input_tokens(self, run: Run) -> int:
+        """What the request is likely to take of a deployment's tokens per minute."""
+        return work_of(run.request, None).input_tokens
+
     def _field(self, run: Run, pool: Pool, work: Work, signals: Signals) -> Field:
         """Who may serve the request now, and in a panic who might all the same."""
         unavailable = self._health.unavailable(work.input_tokens)

@@ -80,6 +80,25 @@ class _Place:
             return f"its limit of {limits.tpm} tokens per minute is used up"
         return None
 
+    def frees_in_s(self, tokens: int, now: float) -> float | None:
+        """Seconds until its minute has room again; None where a call must end first, or it can never have room."""
+        limits = self.deployment.limits
+        if limits.concurrency is not None and self.breaker.in_flight >= limits.concurrency:
+            return None
+        until = now
+        if limits.rpm is not None and len(self.minute) >= limits.rpm:
+            until = self.minute[len(self.minute) - limits.rpm][0] + MINUTE_S
+        if limits.tpm is not None:
+            over = self.minute_tokens + tokens - limits.tpm
+            for at, spent in self.minute:
+                if over <= 0:
+                    break
+                over -= spent
+                until = max(until, at + MINUTE_S)
+            if over > 0:
+                return None
+        return until - now
+
     def count(self, tokens: int, now: float) -> None:
         if self.deployment.limits.rpm or self.deployment.limits.tpm:
             self.minute.append((now, tokens))
@@ -280,6 +299,20 @@ class Health:
     def retry_at(self, names: Iterable[str]) -> float:
         """When the first of these deployments may be asked again, in seconds since 1970; now, where one may be."""
         return self._clock.time() + (self.returns_in_s(names) or 0.0)
+
+    def frees_in_s(self, names: Iterable[str], tokens: int) -> float | None:
+        """Seconds until the first of these deployments has room by its limits per minute; None: a call must end."""
+        now = self._clock.monotonic()
+        with self._lock:
+            waits = [self._places[name].frees_in_s(tokens, now) for name in names]
+        return None if None in waits else min((wait for wait in waits if wait is not None), default=None)
+
+    def places(self, names: Iterable[str]) -> tuple[int, int]:
+        """Calls under way at these deployments, and how many may be at once (those without a limit left out)."""
+        with self._lock:
+            found = [self._places[name] for name in names]
+            bounded = [(p.breaker.in_flight, c) for p in found if (c := p.deployment.limits.concurrency) is not None]
+        return sum(busy for busy, _ in bounded), sum(most for _, most in bounded)
 
     def latencies(self) -> dict[str, Latency]:
         """Figures of every deployment with recent calls."""

@@ -37,6 +37,7 @@ class Run:
     """Mutable, owned by one request. `used` counts the attempts that the limit of attempts counts.
 
     `holds` numbers the holds; `unbilled_nanos` is what an answer under review costs, not yet recorded.
+    `ticket` is its place in the queue, where it had to wait, `wait_until_s` when it stops waiting.
     """
 
     __slots__ = (
@@ -50,8 +51,10 @@ class Run:
         "id",
         "notes",
         "request",
+        "ticket",
         "unbilled_nanos",
         "used",
+        "wait_until_s",
     )
 
     def __init__(self, request: RouteRequest, clock: Clock) -> None:
@@ -66,6 +69,8 @@ class Run:
         self.holds = 0
         self.unbilled_nanos = 0
         self.used = 0
+        self.ticket: int | None = None
+        self.wait_until_s = 0.0
         self.cache: CacheStatus = "bypass"
 
     def record(self, attempt: Attempt) -> None:
@@ -145,11 +150,13 @@ class Run:
 class Permit:
     """One attempt under way: a place, its admission, what is held for it, and since when.
 
-    `hedge_nanos` is what it took of the budget of hedges, None for what is none; `gap_s` the longest
-    silence between two of its pieces.
+    `hedge_nanos` is what it took of the budget of hedges, None for what is none; `retries` says that it
+    asks the same deployment again; `gap_s` is the longest silence between two of its pieces.
     """
 
-    __slots__ = ("admission", "candidate", "gap_s", "hedge_nanos", "hold", "place", "role", "started_s", "ttft_s")
+    __slots__ = (
+        "admission", "candidate", "gap_s", "hedge_nanos", "hold", "place", "retries", "role", "started_s", "ttft_s",
+    )  # fmt: skip
 
     def __init__(self, candidate: Candidate, admission: Admission, place: int, role: str, started_s: float) -> None:
         self.candidate = candidate
@@ -161,6 +168,7 @@ class Permit:
         self.ttft_s: float | None = None
         self.gap_s: float | None = None
         self.hedge_nanos: int | None = None
+        self.retries = False
 
 
 class Answered:

@@ -30,9 +30,10 @@ class Chunk:
     stands on one of the last chunks; `finish_reason` on the one that ends the answer. `logprobs`
     is the provider's log-probability object, where asked for. `restart` says that the stream broke
     and begins anew with this piece: what came before is to be thrown away (only where asked for).
+    `headers` are the response's own, lower-case, only those about limits and request ids, on the first.
     """
 
-    __slots__ = ("delta", "finish_reason", "logprobs", "model", "restart", "text", "usage")
+    __slots__ = ("delta", "finish_reason", "headers", "logprobs", "model", "restart", "text", "usage")
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class Chunk:
         model: str | None = None,
         logprobs: Mapping[str, Any] | None = None,
         restart: bool = False,
+        headers: Mapping[str, str] = _EMPTY,
     ) -> None:
         self.delta = delta
         self.text: str = delta.get("content") or ""
@@ -50,6 +52,7 @@ class Chunk:
         self.model = model
         self.logprobs = logprobs
         self.restart = restart
+        self.headers = headers
 
     @property
     def has_content(self) -> bool:

@@ -16,7 +16,7 @@ import contextlib
 import io
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import aiohttp
@@ -238,6 +238,7 @@ class AsyncStream:
         "_call",
         "_client",
         "_first_by",
+        "_headers",
         "_over",
         "_reader",
         "_ready",
@@ -251,6 +252,7 @@ class AsyncStream:
         self._body = body
         self._reader = ChunkReader(call, client.limit, client.endpoint.redact)
         self._ready: deque[Chunk] = deque()
+        self._headers: Mapping[str, str] = {}
         self._response: aiohttp.ClientResponse | None = None
         self._over = False
         self._first_by: float | None = None
@@ -272,6 +274,8 @@ class AsyncStream:
             reader = self._reader
             if received:
                 ready.extend(reader.feed(received))
+                if self._headers and ready:
+                    ready[0].headers, self._headers = self._headers, {}
             else:
                 self.close()
                 ready.extend(reader.end())
@@ -330,6 +334,7 @@ class AsyncStream:
             if response.headers.get("Content-Type", "").startswith("application/json"):
                 self._ready.extend(self._reader.whole(await client.read(response, name)))
             self._reader.expect(response.headers.get("Content-Encoding"))
+            self._headers = kept_headers(response.headers.items())
 
     def close(self) -> None:
         """Ends the stream. A connection whose answer was read to the end goes back to the pool."""

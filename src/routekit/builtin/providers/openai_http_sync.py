@@ -21,6 +21,7 @@ import http.client
 import io
 import threading
 from collections import deque
+from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
@@ -395,6 +396,7 @@ class SyncStream:
         self._body = body
         self._reader = ChunkReader(call, client.limit, client.endpoint.redact)
         self._ready: deque[Chunk] = deque()
+        self._headers: Mapping[str, str] = {}
         self._response: AnyResponse | None = None
         self._bounded: BoundedSocket | None = None
         self._over = False
@@ -421,6 +423,8 @@ class SyncStream:
             reader = self._reader
             if received:
                 ready.extend(reader.feed(received))
+                if self._headers and ready:
+                    ready[0].headers, self._headers = self._headers, {}
             else:
                 self.close()
                 ready.extend(reader.end())
@@ -487,6 +491,7 @@ class SyncStream:
         if response.headers.get("content-type", "").startswith("application/json"):
             self._ready.extend(self._reader.whole(client.read(response, name)))
         self._reader.expect(response.headers.get("content-encoding"))
+        self._headers = kept_headers(response.headers.items())
 
     def close(self) -> None:
         """Ends the stream. A connection whose answer was read to the end went back to the pool."""

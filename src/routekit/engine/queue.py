@@ -1,0 +1,105 @@
+"""Where requests wait while every deployment that could serve them is at its own limit.
+
+Bounded, first come first served, and honest: who could not be served before the deadline is told at
+once, while there is time to do something else.
+"""
+
+from __future__ import annotations
+
+import bisect
+import concurrent.futures
+import itertools
+import threading
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from routekit.engine.health import Health
+from routekit.engine.io import IO
+from routekit.engine.run import Run
+from routekit.engine.waiting import may_wait
+from routekit.errors import AllUnavailableError, NoCandidateError
+
+MOST_S = 30.0
+"""The longest wait of a request without a deadline."""
+
+LOOK_S = 1.0
+"""Waiters look again so often: a free place may have gone to somebody who then took another one."""
+
+
+class _Waiter(NamedTuple):
+    ticket: int
+    names: frozenset[str]
+    woken: concurrent.futures.Future[None]
+
+
+class WaitingRoom:
+    """Safe in threads and tasks. `most` requests wait at once, in the order in which they came."""
+
+    def __init__(self, health: Health, most: int) -> None:
+        self._health = health
+        self._most = most
+        # Re-entrant: a forgotten stream gives its place back wherever the garbage collector finds it.
+        self._lock = threading.RLock()
+        self._waiters: list[_Waiter] = []
+        self._tickets = itertools.count()
+
+    async def wait(self, io: IO, run: Run, error: NoCandidateError, tokens: int) -> bool:
+        """Waits until it makes sense to look again; False: waiting would not help this request.
+
+        Raises:
+            NoCandidateError: the queue is full, or no place could be free in time.
+        """
+        names = [rejection.deployment.name for rejection in error.rejections if rejection.code == "limit"]
+        if not names or run.attempts or isinstance(error, AllUnavailableError) or not self._most:
+            return False
+        if run.ticket is None:
+            run.ticket = next(self._tickets)
+            run.wait_until_s = run.deadline.elapsed_s() + MOST_S
+        left_s = run.deadline.remaining_s()
+        left_s = run.wait_until_s - run.deadline.elapsed_s() if left_s is None else left_s
+        frees_s = self._health.frees_in_s(names, tokens)
+        waiter = _Waiter(run.ticket, frozenset(names), concurrent.futures.Future())
+        with self._lock:
+            why = self._why_not(waiter, names, frees_s, left_s, tokens)
+            if why is not None:
+                raise NoCandidateError(f"{error}; {why}", rejections=error.rejections)
+            bisect.insort(self._waiters, waiter, key=lambda waiting: waiting.ticket)
+        try:
+            await io.wait(waiter.woken, min(left_s, LOOK_S if frees_s is None else frees_s + 0.001))
+        except TimeoutError:
+            pass
+        except BaseException:
+            if waiter.woken.done():  # woken and cancelled at once: the place is for the next one
+                self.freed(names)
+            raise
+        finally:
+            with self._lock:
+                self._waiters = [other for other in self._waiters if other is not waiter]
+        return True
+
+    def freed(self, names: Sequence[str]) -> None:
+        """A call at one of these deployments ended: the first who waits for it may look again. Never waits."""
+        if not self._waiters:
+            return
+        with self._lock:
+            waiter = next((w for w in self._waiters if not w.names.isdisjoint(names) and not w.woken.done()), None)
+            if waiter is not None:
+                waiter.woken.set_result(None)
+
+    def _why_not(
+        self, waiter: _Waiter, names: Sequence[str], frees_s: float | None, left_s: float, tokens: int
+    ) -> str | None:
+        ahead = [other for other in self._waiters if other.ticket < waiter.ticket]
+        if len(self._waiters) >= self._most and len(ahead) == len(self._waiters):
+            return f"{self._most} requests are waiting already"
+        if frees_s is not None:
+            return None if frees_s < left_s else f"the first has room in {frees_s:.1f} s, too late for this request"
+        busy, most = self._health.places(names)
+        if not most:
+            return "none of them can ever take it"
+        position = sum(1 for other in ahead if not other.names.isdisjoint(names))
+        figures = [self._health.typical(name, tokens) for name in names]
+        means = [f.total_p50_s for f in figures if f is not None and f.total_p50_s is not None]
+        if may_wait(position, busy, most, min(means, default=None), left_s):
+            return None
+        return f"with {position} requests waiting before it, it could not be served in time"

@@ -1,0 +1,42 @@
+"""Pure: why nobody else is asked, as the error that the caller gets."""
+
+from __future__ import annotations
+
+from routekit.engine.attempts import Move
+from routekit.engine.chain import Chain
+from routekit.engine.run import Run
+from routekit.errors import AllAttemptsFailedError, CostCeilingError, DeadlineExceededError, NoCandidateError
+from routekit.types import Rejection
+
+
+def stopped(run: Run, chain: Chain, move: Move, remaining_s: float | None) -> Exception:
+    """Why nobody else is asked, as the error to raise."""
+    attempts = tuple(run.attempts)
+    last = chain.failures[-1].error if chain.failures else None
+    if move.why == "refused" and last is not None:
+        last.attempts = attempts
+        return last
+    if run.deadline.expired or remaining_s == 0 or move.why == "deadline":
+        error: Exception = DeadlineExceededError(
+            f"the deadline of {run.request.deadline_s} s was over after {len(attempts)} attempts", attempts=attempts
+        )
+    elif last is not None:
+        told = "; ".join(f"{a.deployment.name}: {a.detail}" for a in attempts if a.error is not None)
+        failed = "the attempt failed" if len(attempts) == 1 else f"all {len(attempts)} attempts failed"
+        error = AllAttemptsFailedError(f"{failed}. {told}", attempts=attempts, decision=run.decision)
+    elif chain.over_budget is not None:
+        return chain.over_budget
+    elif any(code == "max_cost" for _, code, _ in chain.refusals):
+        error = CostCeilingError(
+            "; ".join(f"{chain.candidates[p].deployment.name}: {why}" for p, _, why in chain.refusals),
+            attempts=attempts,
+        )
+    else:
+        rejections = [
+            Rejection(deployment=chain.candidates[place].deployment, code=code, reason=why)
+            for place, code, why in chain.refusals
+        ]
+        told = "; ".join(f"{r.deployment.name}: {r.reason}" for r in rejections)
+        error = NoCandidateError(f"nobody could be asked. {told}", rejections=(*chain.decision.rejections, *rejections))
+    error.__cause__ = last
+    return error
