@@ -48,7 +48,7 @@ def scripted_router(
         seed=seed,
         env={
             "ROUTEKIT_PLUGINS": "",
-            "ROUTEKIT_HOME": (config or {}).get("home") or os.environ.get("ROUTEKIT_HOME", ""),
+            "ROUTEKIT_HOME": os.environ.get("ROUTEKIT_HOME", ""),
         },
     )
 

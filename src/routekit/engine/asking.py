@@ -242,7 +242,7 @@ class Asking:
             self._settings.max_attempts, self._rng,
         )  # fmt: skip
         if move.action == "stop":
-            raise stopped(run, chain, move, self._remaining_s(run))
+            raise stopped(run, chain, move, self._remaining_s(run), self._health.retry_at)
         deployment = chain.candidates[move.place].deployment
         if not any(failure.place == move.place for failure in chain.failures):
             return await self._admitted(io, run, chain, move.place, chain.role)

@@ -24,6 +24,7 @@ from routekit.engine.probes import Probes
 from routekit.engine.queue import WaitingRoom
 from routekit.engine.run import Answered, Run
 from routekit.engine.settings import EngineSettings
+from routekit.engine.snapshots import Snapshots
 from routekit.engine.stream import LiveStream, ReplayStream
 from routekit.engine.traffic import Traffic
 from routekit.errors import NoCandidateError, RoutekitError
@@ -84,9 +85,15 @@ class Engine:
         self._deployments = {deployment.name: deployment for deployment in deployments}
         self._notify = notify = Notifier(observers)
         prefixes = PrefixMemory(clock)
-        self.health = health = Health(
-            deployments, clock, rng, self._health_changed if notify else None, probes=Probes(home)
-        )
+
+        # A function of its own: closing keeps hold of health, and through it may not keep the engine.
+        def changed(deployment: Deployment, state: str, reason: str) -> None:
+            snapshots.offer(changed=True)
+            if notify:
+                notify(HealthChanged(request_id="", at=clock.time(), deployment=deployment, state=state, reason=reason))
+
+        self.health = health = Health(deployments, clock, rng, changed, probes=Probes(home))
+        self._snapshots = snapshots = Snapshots(home, health.rows)
         self._billing = billing = Billing(budget, scopes, settings, clock, notify)
         self._caching = Caching(caches, settings, clock, notify)
         self._waiting_room = WaitingRoom(health, settings.queue)
@@ -326,18 +333,14 @@ class Engine:
         return run
 
     def _end(self, run: Run, *, result: RouteResult | None = None, error: BaseException | None = None) -> None:
+        self._snapshots.offer()
         if self._notify:
             self._notify(RequestEnded(request_id=run.id, at=self._clock.time(), result=result, error=error))
-
-    def _health_changed(self, deployment: Deployment, state: str, reason: str) -> None:
-        self._notify(
-            HealthChanged(request_id="", at=self._clock.time(), deployment=deployment, state=state, reason=reason)
-        )
 
     @property
     def closers(self) -> tuple[Callable[[], None], ...]:
         """What frees caches, budgets and observers, in order. None of it refers to the engine or the router."""
-        return (*self._caching.closers, self._billing.close, *self._notify.closers)
+        return (*self._caching.closers, self._billing.close, *self._notify.closers, self._snapshots.close)
 
 
 class _AsConfigured(Strategy):

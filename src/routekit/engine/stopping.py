@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from routekit.engine.attempts import Move
 from routekit.engine.chain import Chain
 from routekit.engine.run import Run
-from routekit.errors import AllAttemptsFailedError, CostCeilingError, DeadlineExceededError, NoCandidateError
+from routekit.errors import (
+    AllAttemptsFailedError,
+    AllUnavailableError,
+    CostCeilingError,
+    DeadlineExceededError,
+    NoCandidateError,
+)
 from routekit.types import Rejection
 
 
-def stopped(run: Run, chain: Chain, move: Move, remaining_s: float | None) -> Exception:
-    """Why nobody else is asked, as the error to raise."""
+def stopped(
+    run: Run, chain: Chain, move: Move, remaining_s: float | None, retry_at: Callable[[Iterable[str]], float]
+) -> Exception:
+    """The error to raise. `retry_at` knows when the first of these deployments may be asked again."""
     attempts = tuple(run.attempts)
     last = chain.failures[-1].error if chain.failures else None
     if move.why == "refused" and last is not None:
@@ -37,6 +47,11 @@ def stopped(run: Run, chain: Chain, move: Move, remaining_s: float | None) -> Ex
             for place, code, why in chain.refusals
         ]
         told = "; ".join(f"{r.deployment.name}: {r.reason}" for r in rejections)
-        error = NoCandidateError(f"nobody could be asked. {told}", rejections=(*chain.decision.rejections, *rejections))
+        told, everyone = f"nobody could be asked. {told}", (*chain.decision.rejections, *rejections)
+        if rejections and all(rejection.code == "health" for rejection in rejections):
+            at = retry_at(rejection.deployment.name for rejection in rejections)
+            error = AllUnavailableError(told, rejections=everyone, retry_at=at)
+        else:
+            error = NoCandidateError(told, rejections=everyone)
     error.__cause__ = last
     return error

@@ -198,7 +198,7 @@ class RoutedChatModel(BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         try:
             dicts, call = self._request(messages, stop, kwargs)
-            with self.router.stream(dicts, **call) as stream:
+            with self.router.stream(dicts, **self._unreplaced(call)) as stream:
                 for chunk in stream:
                     if (piece := _generation_chunk(chunk)) is not None:
                         yield piece
@@ -215,13 +215,19 @@ class RoutedChatModel(BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         try:
             dicts, call = self._request(messages, stop, kwargs)
-            async with self.router.astream(dicts, **call) as stream:
+            async with self.router.astream(dicts, **self._unreplaced(call)) as stream:
                 async for chunk in stream:
                     if (piece := _generation_chunk(chunk)) is not None:
                         yield piece
                 yield _last_chunk(stream.result)
         except RoutekitError as error:
             raise model_error(error) from error.__cause__
+
+    def _unreplaced(self, call: dict[str, Any]) -> dict[str, Any]:
+        """No restarts: chunks here are added up, and none of them can take back what came before."""
+        if (call.get("on_interrupt") or self.router.config.reliability.on_interrupt) == "restart":
+            call["on_interrupt"] = "error"
+        return call
 
     # Entrances: each lifts what the config says into keyword arguments, where it survives
 
