@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ from routekit.engine.failures import as_provider_error, short, usage_so_far
 from routekit.engine.health import Health, Refusal
 from routekit.engine.hedging import HedgeBudget
 from routekit.engine.history import portable, portable_tools
-from routekit.engine.io import IO, Handle
+from routekit.engine.io import IO, Handle, Watch
 from routekit.engine.notify import Notifier
 from routekit.engine.overload import Overload
 from routekit.engine.run import Answered, Permit, Run
@@ -308,7 +309,8 @@ class Asking:
         candidate = permit.candidate
         try:
             provider = self._provider_of(candidate.deployment)
-            answer = await io.complete(provider, self._call(run, chain, permit))
+            call, watch = self._call(run, chain, permit)
+            answer = await io.complete(provider, call, watch)
             self._overload.note(candidate.deployment, answer.headers)
             usage = usage_or_estimate(answer.usage, candidate, answer.text, arguments_of(answer.message))
             if (fault := fault_of(run.request, answer, usage, self._answers, run.notes)) is not None:
@@ -323,13 +325,16 @@ class Asking:
         chunks: list[Chunk] = []
         warm_up = 0 if chain.said else self._settings.warm_up_tokens
         try:
-            call = self._call(run, chain, permit, stream=True)
+            call, watch = self._call(run, chain, permit, stream=True)
             handle = io.open(self._provider_of(permit.candidate.deployment), call)
             while True:
                 limit_s = call.first_token_timeout_s if permit.ttft_s is None else call.idle_timeout_s
                 if limit_s is not None and permit.ttft_s is None:
                     limit_s = max(0.0, limit_s - (run.deadline.elapsed_s() - permit.started_s))
-                chunk = await first_chunk(io, handle, limit_s)
+                if permit.ttft_s is not None:
+                    watch = None
+                now = watch and watch._replace(after_s=watch.after_s - (run.deadline.elapsed_s() - permit.started_s))
+                chunk = await first_chunk(io, handle, limit_s, now)
                 if chunk is None:
                     if not chain.said:
                         self._check_whole(run, chunks)
@@ -376,7 +381,8 @@ class Asking:
                 )
             )  # fmt: skip
 
-    def _call(self, run: Run, chain: Chain, permit: Permit, stream: bool = False) -> ProviderCall:
+    def _call(self, run: Run, chain: Chain, permit: Permit, stream: bool = False) -> tuple[ProviderCall, Watch | None]:
+        """What is sent, and the watch over its silence where somebody else could answer instead."""
         candidate, request = permit.candidate, chain.decision.request or run.request
         params = request.params
         bound = candidate.work.output_bound
@@ -399,7 +405,10 @@ class Asking:
             idle_s = idle_limit_s(self._settings.idle_s, typical)
             if first_s is not None:
                 limit_s = first_s if limit_s is None else min(limit_s, first_s)
-        return ProviderCall(
+        watch = None
+        if others and (patience_s := self._health.patience_s(candidate.deployment.name)) is not None:
+            watch = Watch(patience_s, functools.partial(self._health.hopeless, permit.admission))
+        call = ProviderCall(
             deployment=candidate.deployment,
             messages=portable(messages, reader=candidate.deployment, tools=request.tools),
             tools=portable_tools(request.tools, reader=candidate.deployment) if request.tools else (),
@@ -409,6 +418,7 @@ class Asking:
             idle_timeout_s=idle_s,
             request_id=run.id,
         )
+        return call, watch
 
     def _failed(self, run: Run, permit: Permit, error: BaseException, chunks: Any) -> BaseException:
         """Ends an attempt that raised; returns what to raise instead."""

@@ -139,16 +139,28 @@ class Breaker:
         """Whether its calls have gone quiet. A success or a first token anywhere clears it."""
         if len(self.quiet) < SILENT_CALLS or self.state != "closed":
             return False
-        age_s = now - next(islice(self.quiet, SILENT_CALLS - 1, None)).started
-        if age_s <= SILENCE_FLOOR_S:
-            return False
+        patience_s = self.patience_s(now)
+        return patience_s is not None and now - next(islice(self.quiet, SILENT_CALLS - 1, None)).started > patience_s
+
+    def patience_s(self, now: float) -> float | None:
+        """How long a call is usually not silent, None while too few calls are known."""
         if self._limit_s is None or now - self._limit_at > 1.0:
             latency = self.window.read(now)
             known = latency is not None and latency.samples >= SILENCE_SAMPLES
             p95_s = latency.total_p95_s if latency is not None and known else None
-            self._limit_s = None if p95_s is None else SILENCE_FACTOR * p95_s
+            self._limit_s = None if p95_s is None else max(SILENCE_FLOOR_S, SILENCE_FACTOR * p95_s)
             self._limit_at = now
-        return self._limit_s is not None and age_s > self._limit_s
+        return self._limit_s
+
+    def hopeless(self, admission: Admission, now: float) -> bool:
+        """Whether this call has been silent for too long at a place that has gone quiet or was ejected meanwhile.
+
+        One slow call proves nothing: others must have gone quiet with it. A probe is waited for.
+        """
+        patience_s = self.patience_s(now)
+        if patience_s is None or admission.probe or now - admission.started <= patience_s:
+            return False
+        return self.suspected(now) if admission.era == self.era else self.state != "closed"
 
     def enter(self, now: float) -> Admission | str:
         """Lets a call in, or says why not.

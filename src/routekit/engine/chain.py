@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from routekit.engine.attempts import Failure
 from routekit.engine.continuing import enlarged
 from routekit.engine.dialect import reader_of
-from routekit.engine.io import IO, Handle
+from routekit.engine.io import IO, Handle, Watch
 from routekit.engine.run import Permit
 from routekit.errors import BudgetExceededError
 from routekit.types import Candidate, Chunk, RejectionCode, RouteDecision, text_tokens
@@ -82,9 +82,9 @@ class Opened:
         self.idle_s = idle_s
 
 
-async def first_chunk(io: IO, handle: Handle, limit_s: float | None) -> Chunk | None:
+async def first_chunk(io: IO, handle: Handle, limit_s: float | None, watch: Watch | None = None) -> Chunk | None:
     """The next chunk before anything is committed. Raises TypeError for what is none."""
-    chunk = await io.next(handle, limit_s)
+    chunk = await io.next(handle, limit_s, watch)
     if chunk is not None and not isinstance(chunk, Chunk):
         raise TypeError(f"a stream yields Chunk objects, not {type(chunk).__name__}")
     return chunk

@@ -330,6 +330,18 @@ class Health:
         with self._lock:
             return self._places[name].breaker.window.typical(now, input_tokens)
 
+    def patience_s(self, name: str) -> float | None:
+        """How long a deployment's calls are usually not silent; None while too few are known."""
+        now = self._clock.monotonic()
+        with self._lock:
+            return self._places[name].breaker.patience_s(now)
+
+    def hopeless(self, call: Admission) -> bool:
+        """Whether a call under way that showed nothing so far should be given up for somebody else."""
+        now = self._clock.monotonic()
+        with self._lock:
+            return self._places[call.name].breaker.hopeless(call, now)
+
     def in_flight(self) -> dict[str, int]:
         """Calls under way, where there are any."""
         with self._lock:

@@ -25,6 +25,17 @@ Handle = Any
 """An open provider stream: an iterator, or an asynchronous one."""
 
 
+class Watch(NamedTuple):
+    """Gives a silent call up early: from `after_s` seconds on, `gone` is asked again and again."""
+
+    after_s: float
+    gone: Callable[[], bool]
+
+
+WATCH_S = 0.05
+"""How often a watch looks, at most; otherwise a quarter of `after_s`."""
+
+
 class IO(Protocol):
     """Everything that may take time."""
 
@@ -34,11 +45,13 @@ class IO(Protocol):
         """The thread or task that this runs in."""
         ...
 
-    async def complete(self, provider: Provider, call: ProviderCall) -> Answer: ...
+    async def complete(self, provider: Provider, call: ProviderCall, watch: Watch | None = None) -> Answer:
+        """The whole answer. Raises TimeoutError where a limit is enforced here; only tasks can be watched."""
+        ...
 
     def open(self, provider: Provider, call: ProviderCall) -> Handle: ...
 
-    async def next(self, handle: Handle, timeout_s: float | None = None) -> Chunk | None:
+    async def next(self, handle: Handle, timeout_s: float | None = None, watch: Watch | None = None) -> Chunk | None:
         """The next chunk, or None at the end. Raises TimeoutError where `timeout_s` is enforced here."""
         ...
 
@@ -99,13 +112,15 @@ class SyncIO:
     def me(self) -> object:
         return threading.get_ident()
 
-    async def complete(self, provider: Provider, call: ProviderCall) -> Answer:
+    async def complete(self, provider: Provider, call: ProviderCall, watch: Watch | None = None) -> Answer:
         return provider.complete(call)
 
     def open(self, provider: Provider, call: ProviderCall) -> Handle:
         return iter(provider.stream(call))
 
-    async def next(self, handle: Iterator[Chunk] | _Reading, timeout_s: float | None = None) -> Chunk | None:
+    async def next(
+        self, handle: Iterator[Chunk] | _Reading, timeout_s: float | None = None, watch: Watch | None = None
+    ) -> Chunk | None:
         if isinstance(handle, _Reading):  # it won a race, and lives where that was held
             return self._side.run(self._there.next(handle, timeout_s))
         return next(handle, None)  # a blocking read cannot be bounded from outside: the call's own limits hold
@@ -181,21 +196,27 @@ class AsyncIO:
         task = asyncio.current_task()
         return threading.get_ident() if task is None else id(task)
 
-    async def complete(self, provider: Provider, call: ProviderCall) -> Answer:
-        if call.timeout_s is None:
+    async def complete(self, provider: Provider, call: ProviderCall, watch: Watch | None = None) -> Answer:
+        if call.timeout_s is None and watch is None:
             return await provider.acomplete(call)
-        async with asyncio.timeout(call.timeout_s):
-            return await provider.acomplete(call)
+        async with asyncio.timeout(call.timeout_s) as limit:
+            if watch is None:
+                return await provider.acomplete(call)
+            with _watched(limit, watch):
+                return await provider.acomplete(call)
 
     def open(self, provider: Provider, call: ProviderCall) -> Handle:
         return _Reading(provider.astream(call).__aiter__(), asyncio.get_running_loop())
 
-    async def next(self, handle: _Reading, timeout_s: float | None = None) -> Chunk | None:
+    async def next(self, handle: _Reading, timeout_s: float | None = None, watch: Watch | None = None) -> Chunk | None:
         try:
-            if timeout_s is None:
+            if timeout_s is None and watch is None:
                 return await handle.chunks.__anext__()
-            async with asyncio.timeout(timeout_s):
-                return await handle.chunks.__anext__()
+            async with asyncio.timeout(timeout_s) as limit:
+                if watch is None:
+                    return await handle.chunks.__anext__()
+                with _watched(limit, watch):
+                    return await handle.chunks.__anext__()
         except StopAsyncIteration:
             return None
 
@@ -286,6 +307,26 @@ class AsyncIO:
 
     async def offload(self, function: Callable[[], T]) -> T:
         return await asyncio.to_thread(function)
+
+
+@contextlib.contextmanager
+def _watched(limit: asyncio.Timeout, watch: Watch) -> Iterator[None]:
+    """Lets `limit` expire as soon as `watch` gives the call up. Costs one timer while all is well."""
+    loop = asyncio.get_running_loop()
+    pause_s = max(WATCH_S, watch.after_s / 4)
+    timers: list[asyncio.TimerHandle] = []
+
+    def look() -> None:
+        if watch.gone():
+            limit.reschedule(loop.time())
+        else:
+            timers[0] = loop.call_later(pause_s, look)
+
+    timers.append(loop.call_later(max(0.0, watch.after_s), look))
+    try:
+        yield
+    finally:
+        timers[0].cancel()
 
 
 def in_event_loop() -> bool:
