@@ -178,10 +178,10 @@ def _refused(kind: str, streamed: bool) -> tuple[int, bytes, bytes] | None:
         return 200, b"", b""
     if kind == "bad-json":
         return 200, b'{"choices": [{', b""
+    if kind not in ("oversize", "bomb"):
+        return None
     big = (b"data: " if streamed else b'{"x": "') + b"x" * (40 * _MIB)
-    if kind == "oversize":
-        return 200, big, b""
-    return (200, gzip.compress(big, 1), b"Content-Encoding: gzip\r\n") if kind == "bomb" else None
+    return (200, gzip.compress(big, 1), b"Content-Encoding: gzip\r\n") if kind == "bomb" else (200, big, b"")
 
 
 async def serve(seconds: float, seed: int) -> None:
