@@ -34,7 +34,7 @@ JITTER = 0.2
 FORGET_S = 600.0
 """So long after the last ejection, a success makes the next ejection a first one again."""
 
-SILENT_CALLS, SILENCE_FACTOR, SILENCE_FLOOR_S, SILENCE_SAMPLES = 3, 3.0, 0.25, 10
+SILENT_CALLS, SILENCE_FACTOR, SILENCE_FLOOR_S, SILENCE_SAMPLES = 3, 3.0, 0.1, 10
 """Suspicion: so many calls without a sign of life for longer than so many p95, known from so many samples."""
 
 SILENT = f"{SILENT_CALLS} calls have been silent for longer than {SILENCE_FACTOR:g} x its p95"

@@ -32,7 +32,7 @@ class Watch(NamedTuple):
     gone: Callable[[], bool]
 
 
-WATCH_S = 0.05
+WATCH_S = 0.02
 """How often a watch looks, at most; otherwise a quarter of `after_s`."""
 
 

@@ -232,9 +232,9 @@ def test_nobody_is_suspected_before_enough_is_known_or_below_the_floor() -> None
     succeed(health, times=10, total_s=0.01)
     for _ in range(4):
         enter(health)
-    clock.advance(0.2)
+    clock.advance(0.09)
     assert health.rows()[0].reason == ""
-    clock.advance(0.1)
+    clock.advance(0.02)
     assert health.rows()[0].reason == SILENT
 
 
