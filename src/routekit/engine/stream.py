@@ -143,6 +143,9 @@ class LiveStream:
         try:
             chunk = await self._io.next(part.handle, limit_s)
         except TimeoutError:
+            if any(chunk.finish_reason for chunk in part.chunks[-2:]):  # only its tail is missing
+                self._io.discard(part.handle)
+                return None
             if not deadline.expired and limit_s is not None:
                 raise ProviderTimeoutError(f"nothing came for {limit_s:.1f} s in the middle of the stream") from None
             raise
