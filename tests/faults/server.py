@@ -1,8 +1,8 @@
 """An endpoint that breaks on purpose: raw TCP on the loopback, so that it can break below HTTP as well.
 
 The model's name in a request says how to break (a key of `KINDS`); "fine" answers properly, "fine-json" whole and in
-JSON. Every whole request that arrives is counted, by model. Error texts repeat the caller's key, as careless endpoints do. It runs an event loop in a
-thread of its own and stops with its context; no connection outlives `LIFE_S`.
+JSON. Every whole request that arrives is counted, by model. Error texts repeat the caller's key, as careless
+endpoints do. It runs an event loop in a thread of its own and stops with its context; no connection outlives `LIFE_S`.
 """
 
 from __future__ import annotations
