@@ -91,21 +91,24 @@ class FaultServer:
         for task in (tasks := asyncio.all_tasks(self._loop)):
             task.cancel()
         self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self._loop.run_until_complete(asyncio.sleep(0.01))  # transports close in the loop's next passes
         self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, TimeoutError):
-            async with asyncio.timeout(LIFE_S):
-                while True:
-                    head = await reader.readuntil(b"\r\n\r\n")
-                    length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
-                    request = json.loads(await reader.readexactly(int(length[1]) if length else 0))
-                    key = re.search(rb"authorization: *bearer ([^\r\n]+)", head, re.IGNORECASE)
-                    model = request["model"]
-                    self.seen[model] += 1
-                    if not await _answer(writer, model, request, key[1].decode() if key else ""):
-                        break
-        writer.close()
+        try:
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, TimeoutError):
+                async with asyncio.timeout(LIFE_S):
+                    while True:
+                        head = await reader.readuntil(b"\r\n\r\n")
+                        length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
+                        request = json.loads(await reader.readexactly(int(length[1]) if length else 0))
+                        key = re.search(rb"authorization: *bearer ([^\r\n]+)", head, re.IGNORECASE)
+                        model = request["model"]
+                        self.seen[model] += 1
+                        if not await _answer(writer, model, request, key[1].decode() if key else ""):
+                            break
+        finally:
+            writer.close()
 
 
 async def _answer(writer: asyncio.StreamWriter, kind: str, request: dict[str, Any], key: str) -> bool:
