@@ -10,6 +10,7 @@ import click
 from routekit.cli import checks
 from routekit.cli.findings import show
 from routekit.cli.output import json_option
+from routekit.cli.reliability_checks import of_reliability
 from routekit.cli.session import Session
 
 
@@ -45,3 +46,4 @@ def _findings(session: Session) -> Iterator[checks.Finding]:
         return
     yield from checks.configuration_found(loaded)
     yield from checks.of_configuration(loaded, deployments)
+    yield from of_reliability(loaded, deployments)

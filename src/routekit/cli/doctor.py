@@ -12,6 +12,7 @@ from routekit.cli import checks
 from routekit.cli.findings import show
 from routekit.cli.output import json_option, working
 from routekit.cli.reachability import endpoints_reachable
+from routekit.cli.reliability_checks import of_reliability
 from routekit.cli.session import Session
 
 
@@ -55,3 +56,4 @@ def _findings(session: Session, online: bool) -> Iterator[checks.Finding]:
         yield checks.broken(error)
         return
     yield from checks.of_configuration(config, deployments)
+    yield from of_reliability(config, deployments)
