@@ -25,7 +25,10 @@ COMMANDS = {
     "plugins": Lazy("routekit.cli.plugins:plugins", "List every plugin; start a new one."),
     "recipes": Lazy("routekit.cli.recipes:recipes", "List, show, run and start example agents."),
     "config": Lazy("routekit.cli.config:config", "Check the configuration."),
-    "health": Lazy("routekit.cli.health:health", "Show the state of each deployment in this process."),
+    "simulate": Lazy(
+        "routekit.cli.simulate:simulate", "Try strategies on scripted deployments and traffic. Calls nobody."
+    ),
+    "health": Lazy("routekit.cli.health:health", "Show the state of each deployment, in running programs or afresh."),
 }
 
 

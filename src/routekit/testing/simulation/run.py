@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,6 +21,9 @@ from routekit.types import RouteResult
 
 ScenarioSpec = Scenario | Mapping[str, Any] | str | os.PathLike[str]
 """A scenario, a dictionary of the file's shape, or a path."""
+
+NOWHERE = os.path.join(os.devnull, "routekit")
+"""A state directory that can never be made: nothing is read from the disk and nothing written to it."""
 
 StrategySpec = str | Strategy | Mapping[str, Any]
 """A strategy's name, an instance, or a table with `use`."""
@@ -78,10 +80,9 @@ class _Play:
         self._outcomes: list[Outcome | None] = [None] * len(self._asks)
 
     def run(self) -> Report:
-        with tempfile.TemporaryDirectory(prefix="routekit-simulation-") as home:
-            return run_virtual(self._main(home), clock=self._clock, seed=self._seed)
+        return run_virtual(self._main(), clock=self._clock, seed=self._seed)
 
-    async def _main(self, home: str) -> Report:
+    async def _main(self) -> Report:
         asks = {ask.prompt: ask for ask in self._asks}
         provider = SimulatedProvider(self._scenario, asks, self._clock, self._seed)
         watch = self._watch
@@ -91,7 +92,7 @@ class _Play:
             plugins=[Stage(provider, watch), *self._plugins],
             clock=self._clock,
             seed=self._seed,
-            env={**os.environ, "ROUTEKIT_HOME": home},
+            env={**os.environ, "ROUTEKIT_HOME": NOWHERE},
         )
         watch.watches(router.health)
         strategy = router.resolve_strategy(self._spec)
