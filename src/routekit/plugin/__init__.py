@@ -1,6 +1,6 @@
 """All that a plugin author imports: contracts, registrations, hooks, and the vocabulary they use."""
 
-from routekit.plugin.budget import Budget, BudgetPlugin
+from routekit.plugin.budget import Budget, BudgetPlugin, Ledger
 from routekit.plugin.cache import Cache, CachePlugin
 from routekit.plugin.compressor import Compression, Compressor, CompressorPlugin
 from routekit.plugin.guard import ALLOW, Guard, GuardPlugin, GuardVerdict
@@ -32,6 +32,7 @@ __all__ = [
     "Guard",
     "GuardPlugin",
     "GuardVerdict",
+    "Ledger",
     "NoOptions",
     "Observer",
     "ObserverPlugin",

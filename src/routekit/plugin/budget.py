@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from routekit.plugin.offload import offload
 from routekit.plugin.registration import Plugin
-from routekit.types import Balance, Charge, Money, Reservation
+from routekit.types import Balance, Charge, Hold, LedgerEntry, Money, Reservation
 
 
 class Budget(ABC):
@@ -28,6 +29,13 @@ class Budget(ABC):
             BudgetExceededError: it does not fit; nothing was taken.
         """
 
+    def mark_sent(self, reservation: Reservation) -> None:
+        """Notes that the call is about to leave. From here on a lost holder's amount counts as spent.
+
+        Raises:
+            BudgetUnavailableError: it could not be noted, or the hold has run out: nothing may be sent.
+        """
+
     @abstractmethod
     def settle(self, reservation: Reservation, actual: Money) -> None:
         """Turns the hold into spending, of the actual amount: less or, if it must be, more."""
@@ -38,7 +46,7 @@ class Budget(ABC):
 
     @abstractmethod
     def balance(self, charge: Charge) -> Balance:
-        """What is spent and held under this charge's key."""
+        """What is spent and held under all of this charge's keys."""
 
     def remaining(self, charge: Charge) -> Money:
         """What a new call may still take."""
@@ -66,8 +74,36 @@ class Budget(ABC):
                 self.release(reservation)
             raise
 
+    async def amark_sent(self, reservation: Reservation) -> None:
+        """Like `mark_sent`, awaited."""
+        await offload(lambda: self.mark_sent(reservation))
+
     def close(self) -> None:
         """Frees what is held; open holds stay."""
+
+
+class Ledger(Budget):
+    """A budget store that keeps every entry. Balances are the sum of the entries, and can be recomputed."""
+
+    @abstractmethod
+    def entries(self, after: int = 0) -> Iterator[LedgerEntry]:
+        """All entries whose `seq` is larger than `after`, oldest first, read in bounded memory."""
+
+    @abstractmethod
+    def holds(self) -> list[Hold]:
+        """The holds that have not ended. Those whose lease ran out are dealt with first."""
+
+    @abstractmethod
+    def correct(self, hold_id: str, actual: Money) -> None:
+        """Replaces the worst case of an uncertain hold by what its call did cost, once it is known.
+
+        Raises:
+            InvalidInputError: there is no uncertain hold of this id.
+        """
+
+    @abstractmethod
+    def verify(self) -> list[str]:
+        """The keys whose balance is not the sum of their entries, or whose holds do not add up: none, ever."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

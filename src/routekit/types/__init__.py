@@ -1,6 +1,19 @@
 """The vocabulary: plain, frozen data. Nothing here waits, reads or writes."""
 
-from routekit.types.budget import Balance, BudgetScope, Charge, OnExceeded, Reservation, Window
+from routekit.types.budget import (
+    CALENDAR_WINDOWS,
+    WARN_AT,
+    Balance,
+    BudgetScope,
+    Charge,
+    EntryKind,
+    Hold,
+    HoldState,
+    LedgerEntry,
+    OnExceeded,
+    Reservation,
+    Window,
+)
 from routekit.types.cache import CacheEntry, CacheKey
 from routekit.types.clock import Clock, SystemClock
 from routekit.types.decision import (
@@ -43,11 +56,13 @@ from routekit.types.usage import NO_USAGE, Usage
 
 __all__ = [
     "ACCEPT",
+    "CALENDAR_WINDOWS",
     "CAPABILITIES",
     "NO_LIMITS",
     "NO_REQUIREMENTS",
     "NO_SIGNALS",
     "NO_USAGE",
+    "WARN_AT",
     "ZERO",
     "Answer",
     "Attempt",
@@ -69,11 +84,15 @@ __all__ = [
     "Compressed",
     "Decided",
     "Deployment",
+    "EntryKind",
     "Estimate",
     "Event",
     "FirstToken",
     "HealthChanged",
+    "Hold",
+    "HoldState",
     "Latency",
+    "LedgerEntry",
     "Limits",
     "Message",
     "Model",
