@@ -49,8 +49,10 @@ from routekit.types.event import (
 from routekit.types.message import Message, ToolCall, as_messages, last_user_text, text_of
 from routekit.types.model import CAPABILITIES, NO_LIMITS, Deployment, Limits, Model
 from routekit.types.money import ZERO, Money, Price
+from routekit.types.record import CallRecord
 from routekit.types.request import NO_REQUIREMENTS, CacheMode, Requirements, RouteRequest, Step, StepKind
 from routekit.types.result import Answer, Attempt, CacheStatus, Chunk, Outcome, RouteResult
+from routekit.types.savings import Savings
 from routekit.types.tokens import count_tokens, text_tokens
 from routekit.types.usage import NO_USAGE, Usage
 
@@ -77,6 +79,7 @@ __all__ = [
     "CacheKey",
     "CacheMode",
     "CacheStatus",
+    "CallRecord",
     "Candidate",
     "Charge",
     "Chunk",
@@ -112,6 +115,7 @@ __all__ = [
     "RouteDecision",
     "RouteRequest",
     "RouteResult",
+    "Savings",
     "Signals",
     "Step",
     "StepKind",
