@@ -11,6 +11,7 @@ from langchain_core.tools import tool
 from langgraph.errors import GraphRecursionError
 
 from routekit import Money
+from routekit.errors import AllAttemptsFailedError, InvalidResponseError
 from routekit.langchain import RoutedChatModel, RoutingMiddleware
 from routekit.recipes.receipts import Receipts
 
@@ -87,13 +88,18 @@ def run(context):
     question = context.args["question"]
     rows = []
     for asked in [question] if question else QUESTIONS[: 1 if context.args["short"] else None]:
-        receipts, messages, finished = Receipts(), [], True
+        receipts, messages, stopped = Receipts(), [], ""
         config = {"callbacks": [receipts], "recursion_limit": MAX_STEPS}
         try:
             for state in agent.stream({"messages": [("user", asked)]}, config=config, stream_mode="values"):
                 messages = state["messages"]
         except GraphRecursionError:
-            finished = False
+            stopped = f"stopped after {MAX_STEPS} steps without an answer"
+        except AllAttemptsFailedError as error:
+            if not all(isinstance(attempt.error, InvalidResponseError) for attempt in error.attempts):
+                raise
+            stopped = f"stopped: no model wrote a call or an answer that can be read ({error})"
+        finished = not stopped
         used = [message for message in messages if isinstance(message, ToolMessage)]
         answer = messages[-1].text.strip() if finished else ""
         console.print(f"\nquestion: {asked}", markup=False)
@@ -105,7 +111,7 @@ def run(context):
                 markup=False,
             )
         if not finished:
-            console.print(f"  stopped after {MAX_STEPS} steps without an answer", markup=False)
+            console.print(f"  {stopped}", markup=False)
         else:
             console.print(f"  answer: {answer}", markup=False)
         heeded = finished and any(message.text.split()[0] in answer for message in used if message.text)
@@ -117,6 +123,7 @@ def run(context):
             {
                 "question": asked,
                 "finished": finished,
+                "stopped": stopped,
                 "answer": answer,
                 "heeded": heeded,
                 "tools": [{"name": m.name, "result": m.text} for m in used],
