@@ -117,7 +117,7 @@ def run(context):
         heeded = finished and any(message.text.split()[0] in answer for message in used if message.text)
         if used and finished and not heeded:
             console.print("  the answer does not have what the tool returned", markup=False)
-        if not used:
+        if finished and not used:
             console.print("  no tool was used: the answer is the model's own word", markup=False)
         rows.append(
             {
