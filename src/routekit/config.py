@@ -16,12 +16,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from routekit.catalog import Catalog, deployments_from_env
 from routekit.engine.answers import DEFAULT, AnswerPolicy
+from routekit.engine.charges import rolling_period_s
 from routekit.engine.settings import EngineSettings, OnInterrupt, UnknownPrice
 from routekit.errors import ConfigError, InvalidInputError
 from routekit.plugin import Options, Strategy
 from routekit.plugin.options import config_error
 from routekit.plugin.registry import Registry
-from routekit.types import CAPABILITIES, BudgetScope, Deployment, Limits, Money, Price
+from routekit.types import CALENDAR_WINDOWS, CAPABILITIES, WARN_AT, BudgetScope, Deployment, Limits, Money, Price
 
 FILE_NAME = "routekit.toml"
 SCOPE_KINDS = ("global", "project", "tag", "user", "run", "step", "provider", "deployment", "key")
@@ -139,13 +140,18 @@ class GroupTable(_Table):
 
 
 class BudgetTable(_Table):
-    """``[[budgets]]``."""
+    """``[[budgets]]``. One scope may stand in several tables, with a window each.
+
+    `window` is hour, day, week, month or total, or a rolling one such as "rolling:24h". `warn_at` are
+    the shares of the limit (0..1) at which a warning is given, once each.
+    """
 
     scope: str
     limit_usd: float = Field(ge=0)
-    window: Literal["hour", "day", "week", "month", "total"] = "total"
+    window: str = "total"
     timezone: str = "UTC"
     on_exceeded: Literal["block", "downgrade", "warn"] = "block"
+    warn_at: list[float] = list(WARN_AT)
 
     @field_validator("scope")
     @classmethod
@@ -157,6 +163,23 @@ class BudgetTable(_Table):
                 '"user:*" gives every user a limit of their own'
             )
         return value
+
+    @field_validator("window")
+    @classmethod
+    def _window(cls, value: str) -> str:
+        if value not in CALENDAR_WINDOWS:
+            try:
+                rolling_period_s(value)
+            except InvalidInputError as error:
+                raise ValueError(str(error)) from None
+        return value
+
+    @field_validator("warn_at")
+    @classmethod
+    def _shares(cls, value: list[float]) -> list[float]:
+        if not all(0 < share <= 1 for share in value):
+            raise ValueError("each of them is a share of the limit, above 0 and at most 1, as in [0.5, 0.8, 1]")
+        return sorted(set(value))
 
     @field_validator("timezone")
     @classmethod
@@ -170,7 +193,7 @@ class BudgetTable(_Table):
     def to_scope(self) -> BudgetScope:
         return BudgetScope(
             scope=self.scope, limit=Money.from_usd(self.limit_usd), window=self.window,
-            timezone=self.timezone, on_exceeded=self.on_exceeded,
+            timezone=self.timezone, on_exceeded=self.on_exceeded, warn_at=tuple(self.warn_at),
         )  # fmt: skip
 
 

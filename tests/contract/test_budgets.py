@@ -9,8 +9,8 @@ import pytest
 
 from routekit.builtin.budgets.ledger import LedgerBudget
 from routekit.builtin.budgets.memory import MemoryBudget
-from routekit.plugin import Budget
-from routekit.testing.contracts import BudgetContract
+from routekit.plugin import Budget, Ledger
+from routekit.testing.contracts import BudgetContract, LedgerContract
 
 
 class TestMemory(BudgetContract):
@@ -19,10 +19,10 @@ class TestMemory(BudgetContract):
         return MemoryBudget()
 
 
-class TestLedger(BudgetContract):
+class TestLedger(LedgerContract):
     @pytest.fixture
-    def budget(self, tmp_path: Path) -> Iterator[Budget]:
-        budget = LedgerBudget(tmp_path / "ledger.sqlite3", busy_timeout_s=5)
-        yield budget
-        assert budget.verify() == []
-        budget.close()
+    def ledger(self, tmp_path: Path) -> Iterator[Ledger]:
+        ledger = LedgerBudget(tmp_path / "ledger.sqlite3", busy_timeout_s=5)
+        yield ledger
+        assert ledger.verify() == []
+        ledger.close()

@@ -136,8 +136,17 @@ class BudgetThatForgetsItsHolds(MemoryBudget):
 class BudgetThatForgivesTheLost(MemoryBudget):
     def reserve(self, reservation: Reservation) -> None:
         super().reserve(reservation)
-        if reservation.lease_s == 0:
+        if reservation.lease_s < 10:
             self.release(reservation)
+
+    def mark_sent(self, reservation: Reservation) -> None:
+        pass
+
+
+@budget("test_earlier_parts_of_a_rolling_window_count")
+class BudgetThatForgetsTheDayBefore(MemoryBudget):
+    def reserve(self, reservation: Reservation) -> None:
+        super().reserve(replace(reservation, charges=tuple(replace(c, prior=()) for c in reservation.charges)))
 
 
 @budget("test_a_soft_charge_is_counted_and_never_refused")

@@ -30,6 +30,8 @@ from routekit.types import (
 
 _log = logging.getLogger("routekit.billing")
 Tell = Callable[[Event], None]
+_WARNED_KEPT = 10_000
+"""Thresholds of windows that are remembered as said."""
 
 
 class Billing:
@@ -44,6 +46,7 @@ class Billing:
         self._clock = clock
         self._tell = tell
         self._hard = any(scope.on_exceeded != "warn" for scope in scopes)
+        self._warned: dict[tuple[str, float], object] = {}
         self._downgrades = any(scope.on_exceeded == "downgrade" for scope in scopes)
 
     def output_limit(self, request: RouteRequest) -> int | None:
@@ -82,7 +85,7 @@ class Billing:
         return fits, rejections
 
     async def reserve(self, io: IO, run: Run, permit: Permit) -> None:
-        """Takes the hold for one attempt.
+        """Takes the hold for one attempt, and marks it as sent: the call leaves next.
 
         Raises:
             BudgetExceededError: it does not fit.
@@ -106,6 +109,7 @@ class Billing:
         )
         try:
             await io.reserve(self._budget, reservation)
+            await io.mark_sent(self._budget, reservation)
         except BudgetExceededError as error:
             self._tell(
                 BudgetRefused(
@@ -115,15 +119,13 @@ class Billing:
             )  # fmt: skip
             error.attempts = tuple(run.attempts)
             raise
-        except RoutekitError:
-            raise
-        except Exception as error:
+        except BaseException as error:  # failed or cancelled half-way: the hold may have been taken already
+            self._give_back(reservation)
+            if isinstance(error, RoutekitError) or not isinstance(error, Exception):
+                raise
             raise BudgetUnavailableError(
                 f"the budget store failed ({type(error).__name__}: {error}); budgets fail closed, nothing was sent"
             ) from error
-        except BaseException:  # cancelled half-way: the hold may have been taken already
-            self._give_back(reservation)
-            raise
         permit.hold = reservation
 
     def downgrades(self, scope: str) -> bool:
@@ -172,17 +174,34 @@ class Billing:
         return max(peers, default=0)
 
     def _warn(self, run: Run, hold: Reservation) -> None:
+        """Says which thresholds a budget's spending has reached by now, each once per window."""
         for charge in hold.charges:
-            if charge.hard or self._budget is None:
+            if not charge.warn_at or self._budget is None:
                 continue
-            used = self._budget.balance(charge).used
-            if used > charge.limit:
-                run.notes.append(f"budget {charge.scope!r} is passed: {used} of {charge.limit}")
+            try:
+                spent = self._budget.balance(charge).spent
+            except Exception as error:
+                _log.warning("the budget %s cannot be read: %s", charge.scope, error)
+                return
+            if not charge.hard and spent > charge.limit:
+                run.notes.append(f"budget {charge.scope!r} is passed: {spent} of {charge.limit}")
+            # The parts of a rolling window are one window, which can fall below a threshold and reach it again.
+            window = charge.key.rpartition(":")[0] if charge.prior else charge.key
+            for share in charge.warn_at:
+                if not spent or spent.nanos < share * charge.limit.nanos:
+                    self._warned.pop((window, share), None)
+                    continue
+                mine = object()
+                if self._warned.setdefault((window, share), mine) is not mine:
+                    continue
+                if len(self._warned) > _WARNED_KEPT:
+                    self._warned.pop(next(iter(self._warned)), None)
                 self._tell(
                     BudgetWarning(
-                        request_id=run.id, at=self._clock.time(), scope=charge.scope, limit=charge.limit, used=used
+                        request_id=run.id, at=self._clock.time(), scope=charge.scope, limit=charge.limit,
+                        used=spent, threshold=share,
                     )
-                )
+                )  # fmt: skip
 
     @staticmethod
     def _remaining(budget: Budget, charge: Charge) -> int:

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from routekit.types import BudgetScope, Charge, Deployment, Window
+from routekit.errors import InvalidInputError
+from routekit.types import CALENDAR_WINDOWS, BudgetScope, Charge, Deployment, Window
+
+PARTS = 60
+"""A rolling window is counted in this many parts: it looks back over its period and at most one part more."""
+
+_ROLLING = re.compile(r"rolling:(\d{1,6})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def charges_for(
@@ -21,6 +30,7 @@ def charges_for(
     for scope in scopes:
         for name in _names(scope, values, deployment):
             identity, resets_at = window_identity(scope.window, scope.timezone, now)
+            earlier = prior_identities(scope.window, now)
             found.append(
                 (
                     scope,
@@ -30,6 +40,8 @@ def charges_for(
                         limit=scope.limit,
                         hard=scope.on_exceeded != "warn",
                         resets_at=resets_at,
+                        prior=tuple(f"{name}|{part}" for part in earlier),
+                        warn_at=scope.warn_at,
                     ),
                 )
             )
@@ -37,13 +49,18 @@ def charges_for(
 
 
 def window_identity(window: Window, timezone: str, now: float) -> tuple[str, dt.datetime | None]:
-    """The name of the calendar window that `now` falls into, and when the next one begins.
+    """The name of the window that `now` (seconds since 1970) falls into, and when the next one begins.
+
+    A rolling window is named by its part; what is spent in that part has left the window by the second value.
 
     >>> window_identity("day", "Europe/Berlin", 0)[0]
     'day:1970-01-01@Europe/Berlin'
     """
     if window == "total":
         return "total", None
+    if window not in CALENDAR_WINDOWS:
+        period_s, part = rolling_period_s(window), _part(window, now)
+        return f"{window}:{part}", dt.datetime.fromtimestamp((part + 1 + PARTS) * period_s / PARTS, dt.UTC)
     local = dt.datetime.fromtimestamp(now, ZoneInfo(timezone))
     if window == "hour":
         # Hours are counted in UTC: when clocks are set back one local hour happens twice.
@@ -65,6 +82,41 @@ def window_identity(window: Window, timezone: str, now: float) -> tuple[str, dt.
     return f"{name}@{timezone}", resets_at
 
 
+def rolling_period_s(window: Window) -> int:
+    """The seconds that a rolling window looks back.
+
+    Raises:
+        InvalidInputError: it is no window at all.
+
+    >>> rolling_period_s("rolling:24h")
+    86400
+    """
+    found = _ROLLING.fullmatch(window)
+    period_s = int(found[1]) * _SECONDS[found[2]] if found else 0
+    if period_s < 1:
+        raise InvalidInputError(
+            f"window must be {', '.join(CALENDAR_WINDOWS)}, or a rolling one such as 'rolling:24h' "
+            f"(a number and s, m, h or d); got {window!r}"
+        )
+    return period_s
+
+
+def prior_identities(window: Window, now: float) -> tuple[str, ...]:
+    """The names of the earlier parts that a rolling window still looks back on; none for the others."""
+    if window in CALENDAR_WINDOWS:
+        return ()
+    return _parts_before(window, _part(window, now))
+
+
+def _part(window: Window, now: float) -> int:
+    return int(now * PARTS // rolling_period_s(window))
+
+
+@lru_cache(maxsize=256)
+def _parts_before(window: Window, part: int) -> tuple[str, ...]:
+    return tuple(f"{window}:{earlier}" for earlier in range(part - PARTS, part))
+
+
 def _names(scope: BudgetScope, values: Mapping[str, tuple[str, ...]], deployment: Deployment) -> list[str]:
     kind, wanted = scope.kind, scope.value
     if kind == "global":
@@ -73,6 +125,10 @@ def _names(scope: BudgetScope, values: Mapping[str, tuple[str, ...]], deployment
         have: tuple[str, ...] = (deployment.name,)
     elif kind == "provider":
         have = (deployment.provider,)
+    elif kind == "key":
+        # A key that the caller names, or the one that the deployment is asked with: by its variable, never its value.
+        variable = deployment.options.get("api_key_env")
+        have = (*values.get(kind, ()), *([variable] if isinstance(variable, str) else ()))
     else:
         have = values.get(kind, ())
     if wanted == "*":

@@ -65,6 +65,8 @@ class IO(Protocol):
 
     async def reserve(self, budget: Budget, reservation: Reservation) -> None: ...
 
+    async def mark_sent(self, budget: Budget, reservation: Reservation) -> None: ...
+
     async def gather(
         self, strategy: Strategy, request: RouteRequest, candidates: Sequence[Candidate], signals: Signals
     ) -> Signals: ...
@@ -142,6 +144,9 @@ class SyncIO:
 
     async def reserve(self, budget: Budget, reservation: Reservation) -> None:
         budget.reserve(reservation)
+
+    async def mark_sent(self, budget: Budget, reservation: Reservation) -> None:
+        budget.mark_sent(reservation)
 
     async def gather(
         self, strategy: Strategy, request: RouteRequest, candidates: Sequence[Candidate], signals: Signals
@@ -249,6 +254,9 @@ class AsyncIO:
 
     async def reserve(self, budget: Budget, reservation: Reservation) -> None:
         await budget.areserve(reservation)
+
+    async def mark_sent(self, budget: Budget, reservation: Reservation) -> None:
+        await budget.amark_sent(reservation)
 
     async def gather(
         self, strategy: Strategy, request: RouteRequest, candidates: Sequence[Candidate], signals: Signals

@@ -91,7 +91,7 @@ class Balance:
         return self.spent + self.reserved
 
 
-EntryKind = Literal["reserve", "sent", "settle", "release", "expire", "uncertain", "correct"]
+EntryKind = Literal["reserve", "settle", "release", "expire", "uncertain", "correct"]
 HoldState = Literal["reserved", "sent", "uncertain", "expired"]
 
 
@@ -100,7 +100,6 @@ class LedgerEntry:
     """One line of the ledger. `spent` and `reserved` are what it adds to the balance `key`, in nano-dollars.
 
     Both may be negative; a balance is the sum of its entries. `at` is in seconds since 1970, `seq`
-    rises by one. The entry of kind "sent" adds nothing.
     """
 
     seq: int

@@ -61,11 +61,12 @@ class BudgetRefused(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetWarning(Event):
-    """A budget that only warns was passed."""
+    """So much of a budget is spent: the share `threshold` (0..1) is reached, said once per window in this process."""
 
     scope: str
     limit: Money
     used: Money
+    threshold: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

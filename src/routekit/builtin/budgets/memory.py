@@ -7,9 +7,9 @@ import heapq
 from dataclasses import dataclass
 from threading import RLock
 
-from routekit.errors import BudgetExceededError
+from routekit.errors import BudgetExceededError, BudgetUnavailableError
 from routekit.plugin import Budget, BudgetPlugin, NoOptions, PluginContext
-from routekit.types import Balance, Charge, Clock, Money, Reservation, SystemClock
+from routekit.types import Balance, Charge, Clock, HoldState, Money, Reservation, SystemClock
 
 
 @dataclass(slots=True)
@@ -24,7 +24,7 @@ class _Hold:
     keys: tuple[str, ...]
     amount: int
     expires_at: float
-    uncertain: bool = False
+    state: HoldState = "reserved"
 
 
 _SWEEP_EVERY = 4096
@@ -34,8 +34,9 @@ _SWEEP_EVERY = 4096
 class MemoryBudget(Budget):
     """Forgets everything with the process. The ledger keeps the same promises on disk.
 
-    A hold that outlives its lease counts as spent at its worst case from the next `reserve` on; an
-    end that comes later all the same corrects that. A call that costs nothing is never refused.
+    A hold that outlives its lease ends at the next `reserve`: given back where it was never sent, else
+    counted as spent at its worst case; an end that comes later all the same corrects that. A call that
+    costs nothing is never refused.
     """
 
     def __init__(self, *, clock: Clock | None = None) -> None:
@@ -51,18 +52,25 @@ class MemoryBudget(Budget):
         with self._lock:
             if self._leases and self._leases[0][0] <= now:
                 self._expire(now)
-            if reservation.id in self._holds:
-                return
+            known = self._holds.get(reservation.id)
+            if known is not None:
+                if known.state in ("reserved", "sent"):
+                    return
+                raise BudgetUnavailableError(
+                    f"the hold {reservation.id} is {known.state}; take another one under a new id"
+                )
             for charge in reservation.charges:
-                account = self._accounts.get(charge.key)
-                if account is None:
-                    account = self._accounts[charge.key] = _Account(resets_at=charge.resets_at)
-                if charge.hard and amount and account.spent + account.reserved + amount > charge.limit.nanos:
+                if charge.key not in self._accounts:
+                    self._accounts[charge.key] = _Account(resets_at=charge.resets_at)
+                if not (charge.hard and amount):
+                    continue
+                spent, reserved = self._used(charge)
+                if spent + reserved + amount > charge.limit.nanos:
                     raise BudgetExceededError(
                         scope=charge.scope,
                         limit=charge.limit,
-                        spent=Money(account.spent),
-                        reserved=Money(account.reserved),
+                        spent=Money(spent),
+                        reserved=Money(reserved),
                         asked=reservation.amount,
                         resets_at=charge.resets_at,
                     )
@@ -77,6 +85,16 @@ class MemoryBudget(Budget):
             if self._reserved % _SWEEP_EVERY == 0:
                 self._sweep(now)
 
+    def mark_sent(self, reservation: Reservation) -> None:
+        with self._lock:
+            hold = self._holds.get(reservation.id)
+            if hold is None or hold.state not in ("reserved", "sent") or hold.expires_at <= self._time():
+                raise BudgetUnavailableError(
+                    f"the hold {reservation.id} ran out before its call was sent "
+                    f"(its lease is {reservation.lease_s:g} s)"
+                )
+            hold.state = "sent"
+
     def settle(self, reservation: Reservation, actual: Money) -> None:
         self._end(reservation.id, actual.nanos)
 
@@ -85,11 +103,18 @@ class MemoryBudget(Budget):
 
     def balance(self, charge: Charge) -> Balance:
         with self._lock:
-            account = self._accounts.get(charge.key) or _Account()
-            return Balance(spent=Money(account.spent), reserved=Money(account.reserved))
+            spent, reserved = self._used(charge)
+        return Balance(spent=Money(spent), reserved=Money(reserved))
 
     async def areserve(self, reservation: Reservation) -> None:
         self.reserve(reservation)
+
+    async def amark_sent(self, reservation: Reservation) -> None:
+        self.mark_sent(reservation)
+
+    def _used(self, charge: Charge) -> tuple[int, int]:
+        found = [account for key in charge.keys if (account := self._accounts.get(key)) is not None]
+        return sum(account.spent for account in found), sum(account.reserved for account in found)
 
     def _end(self, hold_id: str, actual: int) -> None:
         with self._lock:
@@ -100,27 +125,28 @@ class MemoryBudget(Budget):
                 account = self._accounts.get(key)
                 if account is None:
                     continue  # its window is over and was swept
-                if hold.uncertain:
+                if hold.state == "uncertain":
                     account.spent -= hold.amount
-                else:
+                elif hold.state != "expired":
                     account.reserved -= hold.amount
                 account.spent += actual
             # Leases of ended holds leave the heap when they come to its top, or here when most are such.
             if len(self._leases) > 64 and len(self._leases) > 4 * len(self._holds):
-                self._leases = [(h.expires_at, i) for i, h in self._holds.items() if not h.uncertain]
+                self._leases = [(h.expires_at, i) for i, h in self._holds.items() if h.state in ("reserved", "sent")]
                 heapq.heapify(self._leases)
 
     def _expire(self, now: float) -> None:
         while self._leases and self._leases[0][0] <= now:
             expires_at, hold_id = heapq.heappop(self._leases)
             hold = self._holds.get(hold_id)
-            if hold is None or hold.uncertain or hold.expires_at != expires_at:
+            if hold is None or hold.state not in ("reserved", "sent") or hold.expires_at != expires_at:
                 continue
-            hold.uncertain = True
+            sent = hold.state == "sent"
+            hold.state = "uncertain" if sent else "expired"
             for key in hold.keys:
                 account = self._accounts[key]
                 account.reserved -= hold.amount
-                account.spent += hold.amount
+                account.spent += hold.amount if sent else 0
 
     def _sweep(self, now: float) -> None:
         """Forgets windows that ended over an hour ago, so that "user:*" per hour does not grow for ever."""
@@ -132,7 +158,9 @@ class MemoryBudget(Budget):
         for key in over:
             del self._accounts[key]
         lost = [
-            i for i, hold in self._holds.items() if hold.uncertain and not any(k in self._accounts for k in hold.keys)
+            hold_id
+            for hold_id, hold in self._holds.items()
+            if hold.state in ("uncertain", "expired") and not any(key in self._accounts for key in hold.keys)
         ]
         for hold_id in lost:
             del self._holds[hold_id]

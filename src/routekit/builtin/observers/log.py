@@ -110,8 +110,10 @@ def _fields(event: Event) -> tuple[str, dict[str, Any]]:
             return "budget_refused", {
                 "scope": scope, "deployment": deployment.name, "asked_usd": str(asked.usd)
             }  # fmt: skip
-        case BudgetWarning(scope=scope, limit=limit, used=used):
-            return "budget_warning", {"scope": scope, "limit_usd": str(limit.usd), "used_usd": str(used.usd)}
+        case BudgetWarning(scope=scope, limit=limit, used=used, threshold=threshold):
+            return "budget_warning", {
+                "scope": scope, "limit_usd": str(limit.usd), "used_usd": str(used.usd), "threshold": threshold
+            }  # fmt: skip
         case HealthChanged(deployment=deployment, state=state, reason=reason):
             return "health_changed", {"deployment": deployment.name, "state": state, "reason": reason}
         case PluginBypassed(kind=kind, name=name, error=error):

@@ -7,6 +7,7 @@ from routekit.testing.contracts.budget import BudgetContract
 from routekit.testing.contracts.cache import CacheContract
 from routekit.testing.contracts.compressor import CompressorContract
 from routekit.testing.contracts.guard import GuardContract
+from routekit.testing.contracts.ledger import LedgerContract
 from routekit.testing.contracts.observer import ObserverContract
 from routekit.testing.contracts.provider import ProviderContract
 from routekit.testing.contracts.strategy import StrategyContract
@@ -18,6 +19,7 @@ __all__ = [
     "CompressorContract",
     "ContractSuite",
     "GuardContract",
+    "LedgerContract",
     "ObserverContract",
     "ProviderContract",
     "StrategyContract",

@@ -17,7 +17,9 @@ Example::
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime as dt
+import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +30,9 @@ from routekit.errors import BudgetExceededError
 from routekit.plugin import Budget
 from routekit.testing.contracts.suite import ContractSuite
 from routekit.types import Charge, Money, Reservation
+
+LEASE_S = 1.0
+"""Long enough for a slow machine to mark a hold as sent, short enough to be waited for."""
 
 Charged = Callable[..., Charge]
 """``charged("user:u", limit=100, hard=True)``: a charge under a key that no other test uses."""
@@ -151,13 +156,42 @@ class BudgetContract(ContractSuite):
         assert figures(budget, charged("user:b")) == (0, 70)
 
     def test_a_lost_hold_still_counts(self, budget: Budget, charged: Charged) -> None:
-        lost = hold_of(80, charged(), lease_s=0.0)
+        lost = hold_of(80, charged(), lease_s=LEASE_S)
         budget.reserve(lost)
+        budget.mark_sent(lost)
+        time.sleep(LEASE_S + 0.1)
         with pytest.raises(BudgetExceededError):
             budget.reserve(hold_of(30, charged()))
         assert budget.balance(charged()).used == Money(80), "its call may have been billed"
         budget.settle(lost, Money(5))
         assert figures(budget, charged()) == (5, 0)
+
+    def test_a_hold_that_was_sent_ends_like_any_other(self, budget: Budget, charged: Charged) -> None:
+        settled, released = hold_of(30, charged()), hold_of(30, charged())
+        for hold in (settled, released):
+            budget.reserve(hold)
+            budget.mark_sent(hold)
+            budget.mark_sent(hold)
+        assert figures(budget, charged()) == (0, 60)
+        budget.settle(settled, Money(20))
+        budget.release(released)
+        assert figures(budget, charged()) == (20, 0)
+
+    def test_earlier_parts_of_a_rolling_window_count(self, budget: Budget, charged: Charged) -> None:
+        first, second = charged("user:first"), charged("user:second")
+        spent = hold_of(50, first)
+        budget.reserve(spent)
+        budget.settle(spent, Money(40))
+        budget.reserve(hold_of(20, second))
+        rolling = dataclasses.replace(charged("user:third"), prior=(first.key, second.key, "user:never|x"))
+        assert figures(budget, rolling) == (40, 20)
+        assert budget.remaining(rolling) == Money(40)
+        with pytest.raises(BudgetExceededError) as refused:
+            budget.reserve(hold_of(41, rolling))
+        assert (refused.value.spent, refused.value.reserved) == (Money(40), Money(20))
+        budget.reserve(hold_of(40, rolling))
+        assert figures(budget, charged("user:third")) == (0, 40), "it is charged to its own part alone"
+        assert figures(budget, first) == (40, 0)
 
     def test_large_amounts_are_exact(self, budget: Budget, charged: Charged) -> None:
         amount = 2**53 + 1  # the first whole number that a float cannot hold: nine million dollars
@@ -169,7 +203,9 @@ class BudgetContract(ContractSuite):
 
     def test_the_asynchronous_method_does_the_same(self, budget: Budget, charged: Charged) -> None:
         async def both() -> None:
-            await budget.areserve(hold_of(60, charged()))
+            hold = hold_of(60, charged())
+            await budget.areserve(hold)
+            await budget.amark_sent(hold)
             with pytest.raises(BudgetExceededError):
                 await budget.areserve(hold_of(60, charged()))
 

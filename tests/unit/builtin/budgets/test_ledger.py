@@ -100,18 +100,71 @@ def test_verify_finds_a_forged_balance(budget: LedgerBudget) -> None:
     assert budget.verify() == ["global|total"]
 
 
-def test_a_lost_hold_is_written_down_as_lost(budget: LedgerBudget) -> None:
-    budget.reserve(hold("lost", 70, lease_s=0))
+def test_a_lost_hold_is_written_down_as_uncertain(tmp_path: Path) -> None:
+    clock = Now()
+    budget = LedgerBudget(tmp_path / "ledger", clock=clock)
+    budget.reserve(hold("lost", 70, lease_s=5))
+    budget.mark_sent(hold("lost", 70, lease_s=5))
+    budget.reserve(hold("unsent", 20, lease_s=5))
+    clock.now += 5
     with pytest.raises(BudgetExceededError) as refused:
         budget.reserve(hold("b", 40))
     assert (refused.value.spent, refused.value.reserved) == (Money(70), Money(0))
     assert used(budget) == (70, 0), "the refusal took the mark back"
     with closing(sqlite3.connect(budget.file)) as database:
-        assert database.execute("SELECT kind FROM entries ORDER BY seq").fetchall() == [("reserve",), ("lost",)]
-        assert database.execute("SELECT state FROM holds").fetchall() == [("uncertain",)]
+        assert database.execute("SELECT kind FROM entries ORDER BY seq").fetchall() == [
+            ("reserve",), ("reserve",), ("uncertain",), ("expire",),
+        ]  # fmt: skip
+        states = database.execute("SELECT state FROM holds ORDER BY id").fetchall()
+        assert states == [("uncertain",), ("expired",)]
     budget.settle(hold("lost", 70), Money(5))
     assert used(budget) == (5, 0)
     assert budget.verify() == []
+    clock.now += 8 * 86_400
+    budget.reserve(hold("other", 1, lease_s=0))
+    assert {left.id for left in budget.holds()} == {"other"}, "what was given back is forgotten after a week"
+    budget.close()
+
+
+def test_the_first_layout_is_taken_over(tmp_path: Path) -> None:
+    file = tmp_path / "ledger"
+    with closing(sqlite3.connect(file, isolation_level=None)) as database:
+        database.executescript(FIRST_LAYOUT)
+    with closing(LedgerBudget(file, clock=Now())) as budget:
+        assert used(budget) == (75, 20)
+        assert budget.verify() == []
+        assert [(left.id, left.state) for left in budget.holds()] == [("lost", "uncertain"), ("open", "sent")]
+        assert [entry.kind for entry in budget.entries()] == ["reserve", "settle", "reserve", "uncertain", "reserve"]
+        budget.settle(hold("open", 20), Money(3))
+        budget.correct("lost", Money(1))
+        assert used(budget) == (9, 0)
+        with closing(sqlite3.connect(file)) as database, pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            database.execute("DELETE FROM entries")
+
+
+FIRST_LAYOUT = """
+CREATE TABLE entries (seq INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, kind TEXT NOT NULL, hold TEXT NOT NULL,
+    key TEXT NOT NULL, scope TEXT NOT NULL, spent INTEGER NOT NULL, reserved INTEGER NOT NULL,
+    deployment TEXT NOT NULL, request_id TEXT NOT NULL);
+CREATE INDEX entries_key ON entries (key, at);
+CREATE TRIGGER entries_stay BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'entries are append-only'); END;
+CREATE TRIGGER entries_last BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'entries are append-only'); END;
+CREATE TABLE balances (key TEXT PRIMARY KEY, scope TEXT NOT NULL, spent INTEGER NOT NULL, reserved INTEGER NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE holds (id TEXT PRIMARY KEY, keys TEXT NOT NULL, amount INTEGER NOT NULL, expires_at REAL NOT NULL,
+    state TEXT NOT NULL, deployment TEXT NOT NULL, request_id TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX holds_lease ON holds (state, expires_at);
+INSERT INTO entries (at, kind, hold, key, scope, spent, reserved, deployment, request_id) VALUES
+    (1, 'reserve', 'done', 'global|total', 'global', 0, 10, 'd', 'r'),
+    (2, 'settle', 'done', 'global|total', 'global', 5, -10, 'd', 'r'),
+    (3, 'reserve', 'lost', 'global|total', 'global', 0, 70, 'd', 'r'),
+    (4, 'lost', 'lost', 'global|total', 'global', 70, -70, 'd', 'r'),
+    (5, 'reserve', 'open', 'global|total', 'global', 0, 20, 'd', 'r');
+INSERT INTO balances VALUES ('global|total', 'global', 75, 20);
+INSERT INTO holds VALUES ('lost', '[["global|total", "global"]]', 70, 4, 'uncertain', 'd', 'r');
+INSERT INTO holds VALUES ('open', '[["global|total", "global"]]', 20, 4e9, 'open', 'd', 'r');
+PRAGMA user_version = 1;
+"""
 
 
 def test_a_locked_file_refuses_and_late_ends_are_written_later(
@@ -290,14 +343,16 @@ class Model(RuleBasedStateMachine):
         self.memory = MemoryBudget(clock=self.clock)
         self.spent = dict.fromkeys(KEYS, 0)
         self.open: dict[str, tuple[Reservation, float]] = {}
+        self.sent: set[str] = set()
         self.lost: dict[str, Reservation] = {}
+        self.expired: dict[str, Reservation] = {}
         self.made: list[Reservation] = []
 
     def teardown(self) -> None:
         self.ledger.close()
         self.folder.cleanup()
 
-    def reserved(self, key: str) -> int:
+    def held(self, key: str) -> int:
         return sum(one.amount.nanos for one, _ in self.open.values() if key in {c.key for c in one.charges})
 
     @rule(
@@ -313,11 +368,15 @@ class Model(RuleBasedStateMachine):
         self.made.append(one)
         for name, (held, until) in list(self.open.items()):
             if until <= self.clock.now:
-                self.lost[name] = self.open.pop(name)[0]
+                del self.open[name]
+                if name not in self.sent:
+                    self.expired[name] = held
+                    continue
+                self.lost[name] = held
                 for key in {c.key for c in held.charges}:
                     self.spent[key] += held.amount.nanos
         fits = amount == 0 or all(
-            self.spent[c.key] + self.reserved(c.key) + amount <= c.limit.nanos for c in charges if c.hard
+            self.spent[c.key] + self.held(c.key) + amount <= c.limit.nanos for c in charges if c.hard
         )
         for budget in (self.ledger, self.memory):
             if fits:
@@ -327,6 +386,21 @@ class Model(RuleBasedStateMachine):
                     budget.reserve(one)
         if fits:
             self.open[one.id] = (one, self.clock.now + lease_s)
+
+    @rule(pick=st.integers(0, 10**6))
+    def mark_sent(self, pick: int) -> None:
+        if not self.made:
+            return
+        one = self.made[pick % len(self.made)]
+        alive = one.id in self.open and self.open[one.id][1] > self.clock.now
+        for budget in (self.ledger, self.memory):
+            if alive:
+                budget.mark_sent(one)
+            else:
+                with pytest.raises(BudgetUnavailableError):
+                    budget.mark_sent(one)
+        if alive:
+            self.sent.add(one.id)
 
     @rule(pick=st.integers(0, 10**6), actual=st.none() | st.integers(0, 90))
     def end(self, pick: int, actual: int | None) -> None:
@@ -339,7 +413,7 @@ class Model(RuleBasedStateMachine):
             else:
                 budget.settle(one, Money(actual))
         keys = {c.key for c in one.charges}
-        if self.open.pop(one.id, None):
+        if self.open.pop(one.id, None) or self.expired.pop(one.id, None):
             for key in keys:
                 self.spent[key] += actual or 0
         elif self.lost.pop(one.id, None):
@@ -357,7 +431,7 @@ class Model(RuleBasedStateMachine):
     @invariant()
     def agree(self) -> None:
         for key in KEYS:
-            expected = (self.spent[key], self.reserved(key))
+            expected = (self.spent[key], self.held(key))
             for budget in (self.ledger, self.memory):
                 balance = budget.balance(charge(key))
                 assert (balance.spent.nanos, balance.reserved.nanos) == expected

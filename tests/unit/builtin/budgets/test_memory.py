@@ -8,7 +8,7 @@ from tests.support.clock import Now
 
 from routekit.builtin.budgets import memory
 from routekit.builtin.budgets.memory import MemoryBudget
-from routekit.errors import BudgetExceededError
+from routekit.errors import BudgetExceededError, BudgetUnavailableError
 from routekit.types import Charge, Money, Reservation
 
 
@@ -64,6 +64,7 @@ def test_a_lost_hold_counts_as_spent_until_its_end_comes_after_all() -> None:
     clock = Now()
     budget = MemoryBudget(clock=clock)
     budget.reserve(hold("lost", 70, lease_s=10))
+    budget.mark_sent(hold("lost", 70, lease_s=10))
     clock.now += 10
     budget.reserve(hold("b", 10))
     assert used(budget) == (70, 10)
@@ -115,3 +116,17 @@ def test_threads_never_pass_the_limit() -> None:
     assert len(taken) == 100
     assert not budget._holds
     assert len(budget._leases) <= 65
+
+
+def test_a_hold_that_was_never_sent_is_given_back_when_its_lease_ends() -> None:
+    clock = Now()
+    budget = MemoryBudget(clock=clock)
+    budget.reserve(hold("lost", 70, lease_s=10))
+    clock.now += 10
+    with pytest.raises(BudgetUnavailableError):
+        budget.mark_sent(hold("lost", 70, lease_s=10))
+    budget.reserve(hold("b", 100))
+    assert used(budget) == (0, 100)
+    budget.settle(hold("lost", 70), Money(5))
+    budget.settle(hold("lost", 70), Money(5))
+    assert used(budget) == (5, 100), "its call was sent and billed after all"
