@@ -45,7 +45,10 @@ class _Table(BaseModel):
 
 
 class RouterTable(_Table):
-    """``[router]``: defaults of every request. `deadline_s` is in seconds, 0 means none."""
+    """``[router]``: defaults of every request. `deadline_s` is in seconds, 0 means none.
+
+    `budget_store` is the name of the plugin that keeps the balances, or a table with `use` and its options.
+    """
 
     strategy: StrategySpec = "cheapest"
     group: str | None = None
@@ -54,7 +57,7 @@ class RouterTable(_Table):
     max_cost_usd: float | None = Field(default=None, ge=0)
     unknown_price: UnknownPrice = "refuse"
     output_limit: int = Field(default=4096, ge=1)
-    budget_store: str = "ledger"
+    budget_store: str | dict[str, Any] = "ledger"
 
 
 class PriceTable(_Table):

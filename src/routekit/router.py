@@ -28,7 +28,7 @@ from routekit.engine.planner import Pool
 from routekit.engine.settings import OnInterrupt
 from routekit.engine.stream import LiveStream, ReplayStream
 from routekit.errors import ConfigError, InvalidInputError, NoCandidateError
-from routekit.plugin import PluginContext, Provider, Strategy
+from routekit.plugin import Budget, PluginContext, Provider, Strategy
 from routekit.plugin.manager import discover
 from routekit.plugin.registry import Registry
 from routekit.types import (
@@ -132,7 +132,7 @@ class Router:
             settings=config.engine_settings(),
             caches=[(name, self._make("cache", name, self._cache_options(name))) for name in config.cache.use],
             compressors=self._listed("compressor", config.compressors),
-            budget=self._make("budget", config.router.budget_store, {}) if scopes else None,
+            budget=self.budget_store() if scopes else None,
             scopes=scopes,
             guards=self._listed("guard", config.guards),
             observers=[observer for _, observer in self._listed("observer", config.observers)],
@@ -193,6 +193,13 @@ class Router:
         """The decision that `complete` would make now, by the same code; no provider is called."""
         request, strategy = self._request(messages, options)
         return run_sync(self._engine.explain(self._sync, request, strategy))
+
+    def budget_store(self) -> Budget:
+        """The configured budget store, opened anew to be looked at; the caller closes it."""
+        where, given = "router.budget_store", self.config.router.budget_store
+        use, options = named({"use": given} if isinstance(given, str) else given, where, self.config.file)
+        made: Budget = self._make("budget", use, options, where=where)
+        return made
 
     def health(self) -> list[HealthRow]:
         """One row per deployment: state, reason, until when, latency percentiles, calls in flight."""

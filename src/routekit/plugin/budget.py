@@ -93,6 +93,15 @@ class Ledger(Budget):
     def holds(self) -> list[Hold]:
         """The holds that have not ended. Those whose lease ran out are dealt with first."""
 
+    def balances(self) -> Iterator[tuple[str, str, Balance]]:
+        """Key, scope and balance of everything that was ever charged. This one adds the entries up."""
+        found: dict[str, tuple[str, int, int]] = {}
+        for entry in self.entries():
+            _, spent, reserved = found.get(entry.key, ("", 0, 0))
+            found[entry.key] = entry.scope, spent + entry.spent, reserved + entry.reserved
+        for key, (scope, spent, reserved) in found.items():
+            yield key, scope, Balance(spent=Money(spent), reserved=Money(reserved))
+
     @abstractmethod
     def correct(self, hold_id: str, actual: Money) -> None:
         """Replaces the worst case of an uncertain hold by what its call did cost, once it is known.

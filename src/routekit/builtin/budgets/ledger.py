@@ -102,6 +102,13 @@ class LedgerBudget(Ledger):
                 return
             after = page[-1].seq
 
+    def balances(self) -> Iterator[tuple[str, str, Balance]]:
+        with self._transaction() as database:
+            book.expire(database, self._time())
+            rows = database.execute("SELECT key, scope, spent, reserved FROM balances ORDER BY key").fetchall()
+        for key, scope, spent, reserved in rows:
+            yield key, scope, Balance(spent=Money(spent), reserved=Money(reserved))
+
     def holds(self) -> list[Hold]:
         with self._transaction() as database:
             book.expire(database, self._time())

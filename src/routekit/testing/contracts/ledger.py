@@ -118,6 +118,9 @@ class LedgerContract(BudgetContract):
             sums = (sum(entry.spent for entry in mine), sum(entry.reserved for entry in mine))
             assert sums == figures(ledger, charge) == (1 + 2 + 4 + 5, 10)
         assert list(ledger.entries(entries[-1].seq)) == []
+        kept = {key: (scope, balance.spent.nanos, balance.reserved.nanos) for key, scope, balance in ledger.balances()}
+        assert kept[wide.key] == ("project:p", 12, 10)
+        assert kept[narrow.key] == ("user:u", 12, 10)
         assert ledger.verify() == []
 
 
