@@ -47,7 +47,9 @@ class _Table(BaseModel):
 class RouterTable(_Table):
     """``[router]``: defaults of every request. `deadline_s` is in seconds, 0 means none.
 
-    `budget_store` is the name of the plugin that keeps the balances, or a table with `use` and its options.
+    `budget_store` is the name of the plugin that keeps the balances, or a table with `use` and its
+    options. `shared` names, in the same way, the plugin by which several machines keep limits and
+    ejections together.
     """
 
     strategy: StrategySpec = "cheapest"
@@ -58,6 +60,7 @@ class RouterTable(_Table):
     unknown_price: UnknownPrice = "refuse"
     output_limit: int = Field(default=4096, ge=1)
     budget_store: str | dict[str, Any] = "ledger"
+    shared: str | dict[str, Any] | None = None
 
 
 class PriceTable(_Table):

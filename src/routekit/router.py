@@ -138,6 +138,7 @@ class Router:
             observers=[observer for _, observer in self._listed("observer", config.observers)],
             rng=random.Random(seed) if seed is not None else None,
             home=self.home,
+            shared=self._store("shared", config.router.shared) if config.router.shared else None,
             answers=AnswerPolicy(config.reliability.fall_back_on, answers.checks),
         )
         # Nothing here may lead back to the router, or it would never be forgotten.
@@ -196,10 +197,8 @@ class Router:
 
     def budget_store(self) -> Budget:
         """The configured budget store, opened anew to be looked at; the caller closes it."""
-        where, given = "router.budget_store", self.config.router.budget_store
-        use, options = named({"use": given} if isinstance(given, str) else given, where, self.config.file)
-        made: Budget = self._make("budget", use, options, where=where)
-        return made
+        store: Budget = self._store("budget", self.config.router.budget_store)
+        return store
 
     def health(self) -> list[HealthRow]:
         """One row per deployment: state, reason, until when, latency percentiles, calls in flight."""
@@ -454,6 +453,12 @@ class Router:
         checked = plugin.options.checked(options, where=where or name, file=self.config.file)
         context = PluginContext(home=self.home, env=self._env, clock=self.clock, name=name)
         return plugin.factory(checked, context)
+
+    def _store(self, kind: str, given: str | Mapping[str, Any]) -> Any:
+        """What a name, or a table with `use`, in ``[router]`` means."""
+        where = f"router.{'budget_store' if kind == 'budget' else kind}"
+        use, options = named({"use": given} if isinstance(given, str) else given, where, self.config.file)
+        return self._make(kind, use, options, where=where)
 
     def _listed(self, kind: str, tables: Sequence[Mapping[str, Any]]) -> list[tuple[str, Any]]:
         made: list[tuple[str, Any]] = []

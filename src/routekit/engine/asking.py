@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -10,28 +9,28 @@ from typing import Any, TypeVar
 from routekit.engine.affinity import PrefixMemory
 from routekit.engine.answers import AnswerPolicy, fault_of
 from routekit.engine.assemble import arguments_of, message_of
-from routekit.engine.attempts import Failure, attempt_limit_s, next_move
+from routekit.engine.attempts import Failure, next_move
 from routekit.engine.billing import Billing, usage_or_estimate
+from routekit.engine.calling import call_for, remaining_s
 from routekit.engine.chain import Chain, Opened, first_chunk
-from routekit.engine.continuing import with_partial, with_prefill
 from routekit.engine.failures import as_provider_error, short, usage_so_far
 from routekit.engine.health import Health, Refusal
 from routekit.engine.hedging import HedgeBudget
-from routekit.engine.history import portable, portable_tools
-from routekit.engine.io import IO, Handle, Watch
+from routekit.engine.io import IO, Handle
 from routekit.engine.notify import Notifier
 from routekit.engine.overload import Overload
 from routekit.engine.run import Answered, Permit, Run
 from routekit.engine.settings import EngineSettings
+from routekit.engine.shared import Shared
 from routekit.engine.stopping import stopped
-from routekit.engine.watchdog import SAMPLES, first_token_limit_s, idle_limit_s
+from routekit.engine.watchdog import SAMPLES
 from routekit.errors import (
     BudgetExceededError,
     ProviderError,
     ProviderTimeoutError,
     ProviderUnavailableError,
 )
-from routekit.plugin import Provider, ProviderCall
+from routekit.plugin import Provider
 from routekit.types import (
     Answer,
     Attempt,
@@ -52,9 +51,6 @@ from routekit.types import (
 T = TypeVar("T")
 AttemptOf = Callable[[IO, Run, Chain, Permit], Awaitable[T]]
 
-TIMER_SLACK_S = 0.005
-"""Timers of the operating system may fire a little early; so close to its end a deadline is over."""
-
 
 class Asking:
     """Asks one candidate after the other. Every path ends its permit, its hold and its attempt."""
@@ -72,7 +68,9 @@ class Asking:
         notify: Notifier,
         answers: AnswerPolicy | None = None,
         freed: Callable[[Sequence[str]], None],
+        shared: Shared,
     ) -> None:
+        self._shared = shared
         self._overload = Overload(clock, rng)
         self._freed = freed
         self._answers = answers or AnswerPolicy()
@@ -215,6 +213,7 @@ class Asking:
         else:
             self._health.left(permit.admission)
         self._overload.ended(permit, outcome, error)
+        self._shared.ended(deployment, permit.shared)
         self._freed((deployment.name,))
         attempt = Attempt(
             deployment=deployment,
@@ -239,11 +238,11 @@ class Asking:
         # A judge's calls are no answers, but its failures may not go on for ever either.
         used = run.used if chain.role == "answer" else run.used + len(chain.failures)
         move = next_move(
-            chain.failures, chain.candidates, used, self._remaining_s(run), chain.skipped,
+            chain.failures, chain.candidates, used, remaining_s(run), chain.skipped,
             self._settings.max_attempts, self._rng,
         )  # fmt: skip
         if move.action == "stop":
-            raise stopped(run, chain, move, self._remaining_s(run), self._health.retry_at)
+            raise stopped(run, chain, move, remaining_s(run), self._health.retry_at)
         deployment = chain.candidates[move.place].deployment
         if not any(failure.place == move.place for failure in chain.failures):
             return await self._admitted(io, run, chain, move.place, chain.role)
@@ -281,6 +280,11 @@ class Asking:
             return None
         permit = Permit(candidate, entered, place, role, run.deadline.elapsed_s())
         try:
+            permit.shared, why = await self._shared.refuses(io, deployment, candidate.work.input_tokens)
+            if why is not None:
+                self._left(permit)
+                chain.skip(place, "limit", why)
+                return None
             await self._billing.reserve(io, run, permit)
         except BudgetExceededError as error:
             self._left(permit)
@@ -302,6 +306,7 @@ class Asking:
 
     def _left(self, permit: Permit) -> None:
         """Nothing was sent: the place is free again."""
+        self._shared.ended(permit.candidate.deployment, permit.shared)
         self._health.left(permit.admission)
         self._freed((permit.candidate.deployment.name,))
 
@@ -309,7 +314,7 @@ class Asking:
         candidate = permit.candidate
         try:
             provider = self._provider_of(candidate.deployment)
-            call, watch = self._call(run, chain, permit)
+            call, watch = call_for(run, chain, permit, self._settings, self._health)
             answer = await io.complete(provider, call, watch)
             self._overload.note(candidate.deployment, answer.headers)
             usage = usage_or_estimate(answer.usage, candidate, answer.text, arguments_of(answer.message))
@@ -325,7 +330,7 @@ class Asking:
         chunks: list[Chunk] = []
         warm_up = 0 if chain.said else self._settings.warm_up_tokens
         try:
-            call, watch = self._call(run, chain, permit, stream=True)
+            call, watch = call_for(run, chain, permit, self._settings, self._health, stream=True)
             handle = io.open(self._provider_of(permit.candidate.deployment), call)
             while True:
                 limit_s = call.first_token_timeout_s if permit.ttft_s is None else call.idle_timeout_s
@@ -381,45 +386,6 @@ class Asking:
                 )
             )  # fmt: skip
 
-    def _call(self, run: Run, chain: Chain, permit: Permit, stream: bool = False) -> tuple[ProviderCall, Watch | None]:
-        """What is sent, and the watch over its silence where somebody else could answer instead."""
-        candidate, request = permit.candidate, chain.decision.request or run.request
-        params = request.params
-        bound = candidate.work.output_bound
-        if bound is not None and request.wanted_output is None:
-            most = candidate.deployment.model.max_output
-            params = {**params, "max_tokens": bound if most is None else min(bound, most)}
-        if chain.logprobs and "logprobs" not in params:
-            params = {**params, "logprobs": True}
-        messages = request.messages
-        if chain.said:
-            params = with_prefill(params, chain.said)
-            messages = with_partial(messages, chain.said)
-        remaining_s = self._remaining_s(run)
-        others = run.used < self.max_attempts and chain.others_behind(permit.place)
-        limit_s = attempt_limit_s(remaining_s, others)
-        idle_s = None
-        if stream:
-            typical = self._health.typical(candidate.deployment.name, candidate.work.input_tokens)
-            first_s = first_token_limit_s(self._settings.first_token_s, typical, others)
-            idle_s = idle_limit_s(self._settings.idle_s, typical)
-            if first_s is not None:
-                limit_s = first_s if limit_s is None else min(limit_s, first_s)
-        watch = None
-        if others and (patience_s := self._health.patience_s(candidate.deployment.name)) is not None:
-            watch = Watch(patience_s, functools.partial(self._health.hopeless, permit.admission))
-        call = ProviderCall(
-            deployment=candidate.deployment,
-            messages=portable(messages, reader=candidate.deployment, tools=request.tools),
-            tools=portable_tools(request.tools, reader=candidate.deployment) if request.tools else (),
-            params=params,
-            timeout_s=remaining_s if stream else limit_s,
-            first_token_timeout_s=limit_s if stream else None,
-            idle_timeout_s=idle_s,
-            request_id=run.id,
-        )
-        return call, watch
-
     def _failed(self, run: Run, permit: Permit, error: BaseException, chunks: Any) -> BaseException:
         """Ends an attempt that raised; returns what to raise instead."""
         candidate = permit.candidate
@@ -443,8 +409,3 @@ class Asking:
             could = "an unknown amount" if worst is None else str(Money(worst))
             return f"{Money(spent)} is spent and it could cost {could}; at most {ceiling} is allowed"
         return None
-
-    @staticmethod
-    def _remaining_s(run: Run) -> float | None:
-        left = run.deadline.remaining_s()
-        return 0.0 if left is not None and left < TIMER_SLACK_S else left

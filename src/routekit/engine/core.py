@@ -16,7 +16,7 @@ from routekit.engine.billing import Billing
 from routekit.engine.caching import Caching
 from routekit.engine.chain import Chain
 from routekit.engine.deciding import Deciding
-from routekit.engine.health import Health
+from routekit.engine.health import ELSEWHERE, Health
 from routekit.engine.io import IO
 from routekit.engine.notify import Notifier
 from routekit.engine.planner import Pool
@@ -24,11 +24,12 @@ from routekit.engine.probes import Probes
 from routekit.engine.queue import WaitingRoom
 from routekit.engine.run import Answered, Run
 from routekit.engine.settings import EngineSettings
+from routekit.engine.shared import Shared, told
 from routekit.engine.snapshots import Snapshots
 from routekit.engine.stream import LiveStream, ReplayStream
 from routekit.engine.traffic import Traffic
 from routekit.errors import NoCandidateError, RoutekitError
-from routekit.plugin import Budget, Cache, Compressor, Guard, Observer, Provider, Strategy
+from routekit.plugin import Budget, Cache, Compressor, Guard, Observer, Provider, SharedState, Strategy
 from routekit.types import (
     ACCEPT,
     Answer,
@@ -76,10 +77,12 @@ class Engine:
         observers: Sequence[Observer] = (),
         rng: random.Random | None = None,
         home: Path | None = None,
+        shared: SharedState | None = None,
         answers: AnswerPolicy | None = None,
     ) -> None:
         rng = rng or random.Random()
         self._clock = clock
+        self._shared = shared
         self._pool_of = pool_of
         self._traffic = Traffic()
         self._deployments = {deployment.name: deployment for deployment in deployments}
@@ -89,6 +92,8 @@ class Engine:
         # A function of its own: closing keeps hold of health, and through it may not keep the engine.
         def changed(deployment: Deployment, state: str, reason: str) -> None:
             snapshots.offer(changed=True)
+            if not reason.startswith(ELSEWHERE):
+                told(shared, deployment, health.ends_at(deployment.name) if state == "open" else None, reason)
             if notify:
                 notify(HealthChanged(request_id="", at=clock.time(), deployment=deployment, state=state, reason=reason))
 
@@ -105,7 +110,7 @@ class Engine:
         self._asking = Asking(
             provider_of=provider_of, health=health, billing=billing, prefixes=prefixes,
             settings=settings, clock=clock, rng=rng, notify=notify, answers=answers,
-            freed=self._waiting_room.freed,
+            freed=self._waiting_room.freed, shared=Shared(shared, health),
         )  # fmt: skip
 
     async def complete(self, io: IO, request: RouteRequest, strategy: Strategy) -> RouteResult:
@@ -340,7 +345,8 @@ class Engine:
     @property
     def closers(self) -> tuple[Callable[[], None], ...]:
         """What frees caches, budgets and observers, in order. None of it refers to the engine or the router."""
-        return (*self._caching.closers, self._billing.close, *self._notify.closers, self._snapshots.close)
+        shared = () if self._shared is None else (self._shared.close,)
+        return (*self._caching.closers, self._billing.close, *shared, *self._notify.closers, self._snapshots.close)
 
 
 class _AsConfigured(Strategy):

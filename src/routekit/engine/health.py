@@ -14,11 +14,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from routekit.engine.breaker import SILENT, SILENT_CALLS, Admission, Breaker, State
+from routekit.engine.identity import credential_of, slot_of
 from routekit.engine.probes import Probes
 from routekit.errors import ProviderError
 from routekit.types import NO_LIMITS, Clock, Deployment, Latency, RejectionCode
 
 MINUTE_S = 60.0
+ELSEWHERE = "ejected elsewhere"
+"""How the reason of an ejection begins that another machine made."""
 
 Changed = Callable[[Deployment, State, str], None]
 
@@ -61,7 +64,7 @@ class _Place:
         self.deployment = deployment
         self.breaker = Breaker(deployment.name)
         self.limited = deployment.limits != NO_LIMITS
-        self.slot = f"{deployment.name} {deployment.provider} {deployment.model.id} {_address(deployment)}"
+        self.slot = slot_of(deployment)
         self.minute: deque[tuple[float, int]] = deque()
         self.minute_tokens = 0
 
@@ -179,6 +182,25 @@ class Health:
                     place.minute_tokens -= tokens
             return Refusal("health", f"{place.breaker.reason}; another process probes it")
         return entered
+
+    def heard(self, slot: str, until: float, reason: str) -> None:
+        """Another machine has ejected the deployment in this slot, until then (seconds since 1970)."""
+        left_s = until - self._clock.time()
+        now = self._clock.monotonic()
+        with self._lock:
+            place = next((place for place in self._places.values() if place.slot == slot), None)
+            if place is None or left_s <= 0 or place.breaker.state != "closed":
+                return
+            place.breaker.open(now, f"{ELSEWHERE}: {reason}", self._rng)
+            place.breaker.until = now + left_s
+            self._ejected.add(place.deployment.name)
+            self._watch(place.breaker)
+        self._tell(place, "open", place.breaker.reason)
+
+    def ends_at(self, name: str) -> float:
+        """When this deployment's ejection ends, in seconds since 1970."""
+        with self._lock:
+            return self._clock.time() + max(0.0, self._places[name].breaker.until - self._clock.monotonic())
 
     def refuses(self, name: str, in_s: float = 0.0) -> Refusal | None:
         """Why a call that begins in so many seconds would not be let in, as far as is known; takes nothing."""
@@ -401,25 +423,3 @@ class Health:
     def _tell(self, place: _Place, state: State, reason: str) -> None:
         if self._changed is not None:
             self._changed(place.deployment, state, reason)
-
-
-def credential_of(deployment: Deployment) -> object | None:
-    """What stands for the credential of a deployment: where it is read from and where it is sent.
-
-    None where its options name no variable: then nobody else is judged by it. Never the key itself.
-    """
-    options = deployment.options
-    headers = options.get("headers")
-    secret = tuple(
-        sorted(value for value in headers.values() if isinstance(value, str) and value.startswith("$"))
-        if isinstance(headers, Mapping)
-        else ()
-    )
-    variable = options.get("api_key_env")
-    if not variable and not secret:
-        return None
-    return (deployment.provider, variable, secret, _address(deployment), options.get("organization"))
-
-
-def _address(deployment: Deployment) -> object:
-    return deployment.options.get("base_url") or deployment.options.get("api_base")

@@ -151,11 +151,13 @@ class Permit:
     """One attempt under way: a place, its admission, what is held for it, and since when.
 
     `hedge_nanos` is what it took of the budget of hedges, None for what is none; `retries` says that it
-    asks the same deployment again; `gap_s` is the longest silence between two of its pieces.
+    asks the same deployment again; `gap_s` is the longest silence between two of its pieces; `shared` names
+    it where limits are counted together with other machines.
     """
 
     __slots__ = (
-        "admission", "candidate", "gap_s", "hedge_nanos", "hold", "place", "retries", "role", "started_s", "ttft_s",
+        "admission", "candidate", "gap_s", "hedge_nanos", "hold", "place", "retries", "role", "shared",
+        "started_s", "ttft_s",
     )  # fmt: skip
 
     def __init__(self, candidate: Candidate, admission: Admission, place: int, role: str, started_s: float) -> None:
@@ -169,6 +171,7 @@ class Permit:
         self.gap_s: float | None = None
         self.hedge_nanos: int | None = None
         self.retries = False
+        self.shared: str | None = None
 
 
 class Answered:

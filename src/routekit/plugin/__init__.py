@@ -11,6 +11,7 @@ from routekit.plugin.options import NoOptions, Options
 from routekit.plugin.provider import Embeddings, Provider, ProviderCall, ProviderPlugin
 from routekit.plugin.recipe import RecipePlugin
 from routekit.plugin.registration import API_VERSION, Plugin, PluginContext
+from routekit.plugin.shared import SharedPlugin, SharedState
 from routekit.plugin.strategy import Strategy, StrategyPlugin
 from routekit.types import ACCEPT, Answer, Candidate, Chunk, Ranking, RouteDecision, RouteRequest, Signals, Verdict
 
@@ -46,6 +47,8 @@ __all__ = [
     "RecipePlugin",
     "RouteDecision",
     "RouteRequest",
+    "SharedPlugin",
+    "SharedState",
     "Signals",
     "Strategy",
     "StrategyPlugin",

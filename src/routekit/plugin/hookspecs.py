@@ -13,6 +13,7 @@ from routekit.plugin.guard import GuardPlugin
 from routekit.plugin.observer import ObserverPlugin
 from routekit.plugin.provider import ProviderPlugin
 from routekit.plugin.recipe import RecipePlugin
+from routekit.plugin.shared import SharedPlugin
 from routekit.plugin.strategy import StrategyPlugin
 
 PROJECT = "routekit"
@@ -91,6 +92,11 @@ class RoutekitSpecs:
         raise NotImplementedError
 
     @hookspec
+    def routekit_shared(self) -> Iterable[SharedPlugin]:
+        """Registers state that several machines share: limits and ejections."""
+        raise NotImplementedError
+
+    @hookspec
     def routekit_recipes(self) -> Iterable[RecipePlugin]:
         """Registers recipes: folders that `routekit recipes` lists beside its own."""
         raise NotImplementedError
@@ -104,6 +110,7 @@ HOOKS = {
     "budget": "routekit_budgets",
     "guard": "routekit_guards",
     "observer": "routekit_observers",
+    "shared": "routekit_shared",
     "recipe": "routekit_recipes",
 }
 """Kind to hook."""

@@ -1,0 +1,67 @@
+"""What one attempt sends, and how long it may take."""
+
+from __future__ import annotations
+
+import functools
+
+from routekit.engine.attempts import attempt_limit_s
+from routekit.engine.chain import Chain
+from routekit.engine.continuing import with_partial, with_prefill
+from routekit.engine.health import Health
+from routekit.engine.history import portable, portable_tools
+from routekit.engine.io import Watch
+from routekit.engine.run import Permit, Run
+from routekit.engine.settings import EngineSettings
+from routekit.engine.watchdog import first_token_limit_s, idle_limit_s
+from routekit.plugin import ProviderCall
+
+TIMER_SLACK_S = 0.005
+"""Timers of the operating system may fire a little early; so close to its end a deadline is over."""
+
+
+def call_for(
+    run: Run, chain: Chain, permit: Permit, settings: EngineSettings, health: Health, stream: bool = False
+) -> tuple[ProviderCall, Watch | None]:
+    """What is sent, and the watch over its silence where somebody else could answer instead."""
+    candidate, request = permit.candidate, chain.decision.request or run.request
+    params = request.params
+    bound = candidate.work.output_bound
+    if bound is not None and request.wanted_output is None:
+        most = candidate.deployment.model.max_output
+        params = {**params, "max_tokens": bound if most is None else min(bound, most)}
+    if chain.logprobs and "logprobs" not in params:
+        params = {**params, "logprobs": True}
+    messages = request.messages
+    if chain.said:
+        params = with_prefill(params, chain.said)
+        messages = with_partial(messages, chain.said)
+    left_s = remaining_s(run)
+    others = run.used < settings.max_attempts and chain.others_behind(permit.place)
+    limit_s = attempt_limit_s(left_s, others)
+    idle_s = None
+    if stream:
+        typical = health.typical(candidate.deployment.name, candidate.work.input_tokens)
+        first_s = first_token_limit_s(settings.first_token_s, typical, others)
+        idle_s = idle_limit_s(settings.idle_s, typical)
+        if first_s is not None:
+            limit_s = first_s if limit_s is None else min(limit_s, first_s)
+    watch = None
+    if others and (patience_s := health.patience_s(candidate.deployment.name)) is not None:
+        watch = Watch(patience_s, functools.partial(health.hopeless, permit.admission))
+    call = ProviderCall(
+        deployment=candidate.deployment,
+        messages=portable(messages, reader=candidate.deployment, tools=request.tools),
+        tools=portable_tools(request.tools, reader=candidate.deployment) if request.tools else (),
+        params=params,
+        timeout_s=left_s if stream else limit_s,
+        first_token_timeout_s=limit_s if stream else None,
+        idle_timeout_s=idle_s,
+        request_id=run.id,
+    )
+    return call, watch
+
+
+def remaining_s(run: Run) -> float | None:
+    """Seconds until the request's deadline, None where it has none."""
+    left = run.deadline.remaining_s()
+    return 0.0 if left is not None and left < TIMER_SLACK_S else left
