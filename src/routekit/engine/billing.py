@@ -121,7 +121,13 @@ class Billing:
             raise
         except BaseException as error:  # failed or cancelled half-way: the hold may have been taken already
             self._give_back(reservation)
-            if isinstance(error, RoutekitError) or not isinstance(error, Exception):
+            if not isinstance(error, Exception):
+                raise
+            if not any(charge.hard for charge in reservation.charges):
+                run.notes.append(f"the budget store failed ({type(error).__name__}); its budgets only warn")
+                _log.warning("budgets that only warn were left out: %s", error)
+                return
+            if isinstance(error, RoutekitError):
                 raise
             raise BudgetUnavailableError(
                 f"the budget store failed ({type(error).__name__}: {error}); budgets fail closed, nothing was sent"

@@ -162,6 +162,16 @@ def test_what_cannot_be_marked_is_not_sent_and_not_held(face: Face) -> None:
     assert budget.way[2:] == ["reserve", "sent", "call", "settle"]
 
 
+def test_budgets_that_only_warn_do_not_stop_a_call_when_their_store_fails(face: Face) -> None:
+    budget = States()
+    budget.fail = "mark_sent"
+    warn = {"scope": "global", "limit_usd": 1, "on_exceeded": "warn"}
+    with router_of(Parts(budget), warn, provider=Watching(budget.way)) as router:
+        result = face.complete(router, "hi", max_tokens=450)
+    assert budget.way == ["reserve", "release", "call"]
+    assert any("store failed" in note for note in result.decision.notes)
+
+
 def test_a_task_cancelled_while_its_hold_is_marked_leaves_none() -> None:
     budget = States()
 
