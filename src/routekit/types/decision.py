@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, overload
 from routekit.types.model import Deployment
 from routekit.types.money import Money
 from routekit.types.request import RouteRequest
+from routekit.types.tokens import UNBOUNDED
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -127,14 +128,20 @@ class Candidate:
 
     @property
     def worst_nanos(self) -> int | None:
-        """The most that one call can cost, or None where the price or the output limit is unknown."""
-        price = self.deployment.model.price
+        """The most that one call can cost, or None where the price, the output limit or the input is unknown."""
+        model = self.deployment.model
+        price, window = model.price, model.context_window
         if price is None:
             return None
-        bound = self.work.output_bound or self.deployment.model.max_output or self.deployment.model.context_window
+        bound = self.work.output_bound or model.max_output or window
         if bound is None and price.output:
             return None
-        return price.worst_nanos(self.work.input_bound, (bound or 0) * self.work.answers)
+        read = self.work.input_bound
+        if window is not None and read > window:
+            read = window  # no model reads more than its window; a longer request is refused, not billed
+        elif read >= UNBOUNDED and price.input:
+            return None
+        return price.worst_nanos(read, (bound or 0) * self.work.answers)
 
     @property
     def estimate(self) -> Estimate:

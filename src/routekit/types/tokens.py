@@ -15,20 +15,25 @@ MESSAGE_TOKENS = 4
 MEDIA_TOKENS = 1600
 """A picture of a megapixel at Anthropic's published rate; others charge less."""
 
+UNBOUNDED = 10**9
+"""The bound of what nobody can count before it is sent, such as a document or a recording: the model's window holds."""
+
 _MESSAGE_BOUND = 16
-_MEDIA_BOUND = 4096
+_IMAGE_BOUND = 48_200
+"""The most that any vendor publishes for one picture: gpt-4o-mini's 2,833 tokens and 5,667 for each of eight tiles."""
 
 
 def count_tokens(messages: Iterable[Mapping[str, Any]], tools: Iterable[Mapping[str, Any]] = ()) -> tuple[int, int]:
     """``(likely, bound)`` input tokens of a request.
 
     The bound holds for byte-level tokenizers (all of GPT, Claude, Llama, Qwen, Mistral): a token is
-    at least one byte, so the bytes of the text, plus what the template adds, are never exceeded.
+    at least one byte, so the bytes of the text, plus what the template adds, are never exceeded. With
+    parts that are neither text nor pictures it is `UNBOUNDED` or more.
 
     >>> count_tokens([{"role": "user", "content": "Why is the sky blue?"}])
     (10, 36)
     """
-    size = count = media = 0
+    size = count = media = images = 0
     for message in messages:
         count += 1
         content = message.get("content")
@@ -41,6 +46,7 @@ def count_tokens(messages: Iterable[Mapping[str, Any]], tools: Iterable[Mapping[
                     size += len(str(text).encode("utf-8", "surrogatepass"))
                 else:
                     media += 1
+                    images += isinstance(part, Mapping) and part.get("type") in ("image_url", "image")
         if len(message) > 2:
             for key, value in message.items():
                 if key not in ("role", "content") and value is not None:
@@ -49,7 +55,8 @@ def count_tokens(messages: Iterable[Mapping[str, Any]], tools: Iterable[Mapping[
         count += 1
         size += len(_dumped(tool))
     likely = int(size / BYTES_PER_TOKEN) + 1 + count * MESSAGE_TOKENS + media * MEDIA_TOKENS
-    return likely, size + count * _MESSAGE_BOUND + media * _MEDIA_BOUND
+    bound = size + count * _MESSAGE_BOUND + images * _IMAGE_BOUND
+    return likely, bound if media == images else bound + UNBOUNDED
 
 
 def text_tokens(text: str) -> int:

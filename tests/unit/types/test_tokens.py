@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routekit.errors import InvalidInputError
-from routekit.types import as_messages, count_tokens
+from routekit.types import Candidate, Deployment, Model, Price, Work, as_messages, count_tokens
+from routekit.types.tokens import UNBOUNDED
 
 texts = st.text(max_size=300)
 
@@ -42,3 +43,24 @@ def test_tools_parts_and_tool_calls_count() -> None:
 def test_what_are_no_messages_is_refused(wrong) -> None:
     with pytest.raises(InvalidInputError):
         as_messages(wrong)
+
+
+def test_a_picture_is_bounded_and_a_document_is_not() -> None:
+    picture = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}]}
+    paper = {"role": "user", "content": [{"type": "file", "file": {"file_id": "f1"}}]}
+    assert 48_000 < count_tokens([picture])[1] < UNBOUNDED
+    assert count_tokens([paper])[1] >= UNBOUNDED
+    assert count_tokens([paper])[0] < 10_000
+
+
+def test_the_worst_case_of_a_document_is_the_models_window_or_unknown() -> None:
+    work = Work(1700, UNBOUNDED + 40, 256, 100)
+    price = Price(input=1_000_000_000, output=0)
+
+    def worst(window: int | None, price: Price | None = price) -> int | None:
+        model = Model(id="m", price=price, context_window=window)
+        return Candidate(Deployment(name="d", provider="p", model=model), 0.5, False, work).worst_nanos
+
+    assert worst(8000) == price.worst_nanos(8000, 100)
+    assert worst(None) is None
+    assert worst(None, Price(input=0, output=0)) == 0
