@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from routekit.catalog import Catalog, deployments_from_env
 from routekit.engine.answers import DEFAULT, AnswerPolicy
 from routekit.engine.charges import rolling_period_s
-from routekit.engine.settings import EngineSettings, OnInterrupt, UnknownPrice
+from routekit.engine.settings import EngineSettings, OnInterrupt, Reuse, UnknownPrice
 from routekit.errors import ConfigError, InvalidInputError
 from routekit.plugin import Options, Strategy
 from routekit.plugin.options import config_error
@@ -204,7 +204,15 @@ class BudgetTable(_Table):
 
 
 class CacheTable(BaseModel):
-    """``[cache]``: tiers, nearest first. ``[cache.NAME]`` holds the options of the tier NAME."""
+    """``[cache]``: tiers, nearest first. ``[cache.NAME]`` holds the options of the tier NAME.
+
+    `scope` is the kind of scope whose values are tenants: nobody gets another one's answers. `reuse` says
+    whose answers are as good: those of the same group (or model) asked for under the same "strategy", under
+    any strategy ("group"), or only those of the very model that would be asked first now ("model").
+    `nondeterministic` caches requests with a temperature too, `tool_calls` answers that call tools.
+    Entries live for `ttl_s` seconds, less up to the share `jitter`, so that they do not all end at once.
+    `secret_env` names a variable with the secret that keys are made with, for caches on several machines.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -212,6 +220,10 @@ class CacheTable(BaseModel):
     ttl_s: float | None = Field(default=3600.0, gt=0)
     scope: str | None = "project"
     nondeterministic: bool = False
+    tool_calls: bool = False
+    reuse: Reuse = "strategy"
+    jitter: float = Field(default=0.1, ge=0, le=0.5)
+    secret_env: str | None = None
 
     @model_validator(mode="after")
     def _tiers(self) -> Self:
@@ -333,6 +345,9 @@ class Config(_Table):
             cache_ttl_s=self.cache.ttl_s,
             cache_scope=self.cache.scope,
             cache_nondeterministic=self.cache.nondeterministic,
+            cache_tool_calls=self.cache.tool_calls,
+            cache_reuse=self.cache.reuse,
+            cache_jitter=self.cache.jitter,
             **self.reliability.model_dump(exclude={"fall_back_on"}),
         )
 

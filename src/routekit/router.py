@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import random
+import secrets
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,9 +29,10 @@ from routekit.engine.planner import Pool
 from routekit.engine.settings import OnInterrupt
 from routekit.engine.stream import LiveStream, ReplayStream
 from routekit.errors import ConfigError, InvalidInputError, NoCandidateError
-from routekit.plugin import Budget, PluginContext, Provider, Strategy
+from routekit.plugin import Budget, PluginContext, Provider, Strategy, secret_at
 from routekit.plugin.manager import discover
 from routekit.plugin.registry import Registry
+from routekit.plugin.secretfile import SECRET_BYTES
 from routekit.types import (
     NO_REQUIREMENTS,
     CacheMode,
@@ -52,7 +54,7 @@ ON_INTERRUPT = get_args(OnInterrupt)
 CACHE_MODES = ("use", "bypass", "refresh", "only")
 OPTIONS = (
     "strategy", "model", "group", "tools", "scopes", "deadline_s", "max_cost_usd", "requirements", "step", "session",
-    "metadata", "cache", "on_interrupt",
+    "metadata", "cache", "cache_ttl_s", "cache_namespace", "on_interrupt",
 )  # fmt: skip
 DRAIN_S = 30.0
 """How long closing waits for requests under way."""
@@ -139,6 +141,7 @@ class Router:
             rng=random.Random(seed) if seed is not None else None,
             home=self.home,
             shared=self._store("shared", config.router.shared) if config.router.shared else None,
+            cache_secret=self._cache_secret,
             answers=AnswerPolicy(config.reliability.fall_back_on, answers.checks),
         )
         # Nothing here may lead back to the router, or it would never be forgotten.
@@ -160,6 +163,7 @@ class Router:
         Keyword arguments: `strategy` (a name, an instance, or a table with `use`), `model` (a
         deployment, a model id or a group), `group`, `tools`, `deadline_s`, `scopes`, `max_cost_usd`,
         `requirements`, `step`, `session`, `metadata`, `cache` ("use", "bypass", "refresh", "only"),
+        `cache_ttl_s`, `cache_namespace`,
         `on_interrupt` (of streams: "error", "continue", "restart"); all others are Chat Completions
         parameters (`temperature`, `max_tokens`, ...).
 
@@ -315,17 +319,15 @@ class Router:
             cache = "use"
         if cache not in CACHE_MODES:
             raise InvalidInputError(f"cache must be one of {', '.join(CACHE_MODES)}; got {cache!r}")
+        cache_ttl_s, cache_namespace = take("cache_ttl_s", None), take("cache_namespace", None)
+        if cache_ttl_s is not None and not (_is_seconds(cache_ttl_s) and cache_ttl_s > 0):
+            raise InvalidInputError(f"cache_ttl_s must be a number of seconds above 0; got {cache_ttl_s!r}")
         on_interrupt = take("on_interrupt", None)
         if on_interrupt is not None and on_interrupt not in ON_INTERRUPT:
             raise InvalidInputError(f"on_interrupt must be one of {', '.join(ON_INTERRUPT)}; got {on_interrupt!r}")
         if deadline_s is None:
             deadline_s = self.config.router.deadline_s
-        elif (
-            isinstance(deadline_s, bool)
-            or not isinstance(deadline_s, (int, float))
-            or not math.isfinite(deadline_s)
-            or deadline_s < 0
-        ):
+        elif not _is_seconds(deadline_s):
             raise InvalidInputError(f"deadline_s must be a number of seconds, 0 for none; got {deadline_s!r}")
         if max_cost_usd is None:
             max_cost_usd = self.config.router.max_cost_usd
@@ -338,7 +340,8 @@ class Router:
                 raise InvalidInputError(f"{name!r} is no argument; did you mean {meant!r}?")
         if step is not None and not isinstance(step, Step):
             raise InvalidInputError(f"step must be a routekit.Step; got {type(step).__name__}")
-        for name, value in (("model", model), ("group", group), ("session", session)):
+        texts = (("model", model), ("group", group), ("session", session), ("cache_namespace", cache_namespace))
+        for name, value in texts:
             if value is not None and not isinstance(value, str):
                 raise InvalidInputError(f"{name} must be a text; got {type(value).__name__}")
         for name in COUNTS:
@@ -357,6 +360,8 @@ class Router:
             metadata=metadata or {},
             deadline_s=deadline_s or None,
             cache=cache,
+            cache_ttl_s=cache_ttl_s,
+            cache_namespace=cache_namespace,
             stream=stream,
             on_interrupt=on_interrupt,
         )
@@ -468,12 +473,34 @@ class Router:
             made.append((use, self._make(kind, use, options, where=where)))
         return made
 
+    @property
+    def _cache_secret(self) -> Callable[[], bytes]:
+        """Where keys of cached answers get their secret; what it returns does not refer to this router."""
+        variable, env, home = self.config.cache.secret_env, self._env, self.home
+        alone = all(name == "memory" for name in self.config.cache.use)
+
+        def secret() -> bytes:
+            if variable is not None:
+                given = env.get(variable, "")
+                if len(given) < 16:
+                    raise ConfigError(
+                        f"the variable {variable} must hold a secret of at least 16 characters", key="cache.secret_env"
+                    )
+                return given.encode()
+            return secrets.token_bytes(SECRET_BYTES) if alone else secret_at(home / "cache" / "tenants")
+
+        return secret
+
     def _cache_options(self, name: str) -> dict[str, Any]:
         return dict((self.config.cache.model_extra or {}).get(name, {}))
 
 
 def _usd(value: Any) -> Decimal | float | int | str:
     return value.usd if isinstance(value, Money) else value
+
+
+def _is_seconds(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value) and value >= 0
 
 
 def _count(name: str, value: Any) -> int | None:

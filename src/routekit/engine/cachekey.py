@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from routekit.types import CacheKey, RouteRequest
+from routekit.engine.answers import KINDS, AnswerPolicy, fault_of
+from routekit.types import Answer, CacheKey, RouteRequest, RouteResult
 
-VERSION = "1"
+VERSION = "2"
 """Raised whenever what goes into the key, or its form, changes: old entries are then never found."""
 
 NO_EFFECT = frozenset({"user", "metadata", "store", "stream_options", "safety_identifier", "prompt_cache_key"})
 """Parameters that cannot change an answer. Every other one, known or not, is part of the key."""
 
 
-def cache_key(request: RouteRequest, strategy: str, namespace: str) -> CacheKey:
-    """The key of a request inside a tenant's partition.
+def namespace_of(scope: str | None, values: Sequence[str], own: str | None = None) -> str:
+    """The partition of a tenant, in which `own` may be one more. No two tenants have the same.
 
-    Messages, tools, parameters, the group or model asked for, the requirements and the strategy all
-    count: the same question under ``best`` is never answered with what ``cheapest`` got.
+    >>> namespace_of("project", ["search"]), namespace_of(None, [])
+    ('project:["search"]', 'shared')
+    """
+    tenant = f"{scope}:{json.dumps(list(values), ensure_ascii=False)}" if values else "shared"
+    return tenant if own is None else f"{tenant}/{json.dumps(own, ensure_ascii=False)}"
+
+
+def tenant_secret(secret: bytes, namespace: str) -> bytes:
+    """A secret of the tenant's own: who sees digests cannot try questions out, nor compare tenants."""
+    return hmac.digest(secret, b"routekit cache tenant\0" + namespace.encode("utf-8", "surrogatepass"), "sha256")
+
+
+def cache_key(request: RouteRequest, asked: object, namespace: str, secret: bytes) -> CacheKey:
+    """The key of a request inside a tenant's partition, made with the tenant's `secret` (HMAC-SHA-256).
+
+    The whole request counts, fields that nobody here knows included, but for those of `NO_EFFECT`. `asked`
+    is whose answers are as good as another: a strategy, a group, a model.
     """
     params = {key: value for key, value in request.params.items() if key not in NO_EFFECT and value is not None}
     wanted = request.requirements
@@ -30,9 +48,7 @@ def cache_key(request: RouteRequest, strategy: str, namespace: str) -> CacheKey:
             request.messages,
             request.tools,
             params,
-            request.group,
-            request.model,
-            strategy,
+            asked,
             None if wanted == _PLAIN else repr(_ordered(wanted)),
         ],
         sort_keys=True,
@@ -42,7 +58,7 @@ def cache_key(request: RouteRequest, strategy: str, namespace: str) -> CacheKey:
     )
     return CacheKey(
         namespace=namespace,
-        digest=hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest(),
+        digest=hmac.digest(secret, canonical.encode("utf-8", "surrogatepass"), "sha256").hex(),
         request=request,
     )
 
@@ -61,6 +77,21 @@ def may_cache(request: RouteRequest, *, nondeterministic: bool) -> bool:
     return nondeterministic or not params.get("temperature")
 
 
+def may_store(request: RouteRequest, result: RouteResult, *, tool_calls: bool) -> bool:
+    """Whether an answer is complete and valid, so that others may have it.
+
+    Calls of tools only where opted in: what they lead to depends on when they are made.
+    """
+    reason, message = result.finish_reason, result.message
+    if reason not in ("stop", "tool_calls") or message.get("refusal"):
+        return False
+    if not tool_calls and (reason == "tool_calls" or message.get("tool_calls")):
+        return False
+    answer = Answer(message=message, finish_reason=reason)
+    return fault_of(request, answer, None, _STRICT, []) is None
+
+
+_STRICT = AnswerPolicy(KINDS)
 _PLAIN = RouteRequest(messages=()).requirements
 
 

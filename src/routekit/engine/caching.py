@@ -2,44 +2,107 @@
 
 from __future__ import annotations
 
+import functools
+import random
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
-from routekit.engine.cachekey import cache_key, may_cache
+from routekit.engine.cachekey import cache_key, may_cache, may_store, namespace_of, tenant_secret
 from routekit.engine.io import IO
 from routekit.engine.notify import Notifier
 from routekit.engine.run import Run, copied
 from routekit.engine.settings import EngineSettings
 from routekit.engine.singleflight import Flight, SingleFlight
-from routekit.errors import CacheMissError, DeadlineExceededError
+from routekit.errors import CacheMissError, DeadlineExceededError, RoutekitError
 from routekit.plugin import Cache
 from routekit.types import CacheEntry, CacheHit, CacheKey, Clock, PluginBypassed, RouteResult
 
+POLL_FIRST_S, POLL_MOST_S = 0.01, 0.25
+"""How often a process looks whether another one has answered its question."""
+
+
+class Hit(NamedTuple):
+    """An answer that is there already, and which tier had it."""
+
+    tier: str
+    entry: CacheEntry
+
+
+class Lead:
+    """The duty to answer a question that others may wait for; `land` ends it, on every path. Idempotent."""
+
+    __slots__ = ("_flight", "_flights", "_name")
+
+    def __init__(self, flights: SingleFlight | None = None, name: str = "", flight: Flight | None = None) -> None:
+        self._flights, self._name, self._flight = flights, name, flight
+
+    def land(self, entry: CacheEntry | None = None) -> None:
+        """Hands the entry to those who wait; None: each tries for itself. Never waits."""
+        if self._flights is not None and self._flight is not None:
+            self._flights.land(self._name, self._flight, entry)
+
 
 class Caching:
-    """The configured tiers, nearest first."""
+    """The configured tiers, nearest first. `secret` is asked for once, when the first key is made."""
 
     def __init__(
-        self, caches: Sequence[tuple[str, Cache]], settings: EngineSettings, clock: Clock, notify: Notifier
+        self,
+        caches: Sequence[tuple[str, Cache]],
+        settings: EngineSettings,
+        clock: Clock,
+        notify: Notifier,
+        *,
+        rng: random.Random,
+        secret: Callable[[], bytes],
+        home: Path | None = None,
     ) -> None:
         self._tiers = tuple(caches)
         self._settings = settings
         self._clock = clock
         self._notify = notify
-        self._flights = SingleFlight()
+        self._rng = rng
+        self._secret = functools.cache(secret)
+        self._tenant_secret = functools.lru_cache(maxsize=1024)(
+            lambda namespace: tenant_secret(self._secret(), namespace)
+        )
+        shared = any(cache.shared for _, cache in self._tiers)
+        self._flights = SingleFlight(home / "flights" if home is not None and shared else None)
+        self._shared = shared
 
-    def key(self, run: Run, strategy: str) -> CacheKey | None:
-        """The request's key, or None where nothing may be cached."""
+    @property
+    def by_model(self) -> bool:
+        """Whether a key needs to know the model that would be asked first."""
+        return bool(self._tiers) and self._settings.cache_reuse == "model"
+
+    def wanted(self, run: Run) -> bool:
+        """Whether this request may have or leave an answer here.
+
+        Raises:
+            CacheMissError: it may not, and wants nothing else.
+        """
         request = run.request
-        if not self._tiers or not may_cache(request, nondeterministic=self._settings.cache_nondeterministic):
-            if request.cache == "only":
-                raise CacheMissError("cache='only' was asked for, but this request is not cached; see [cache]")
-            return None
+        if self._tiers and may_cache(request, nondeterministic=self._settings.cache_nondeterministic):
+            return True
+        if request.cache == "only":
+            raise CacheMissError("cache='only' was asked for, but this request is not cached; see [cache]")
+        return False
+
+    def key(self, run: Run, strategy: str, model: str | None = None) -> CacheKey | None:
+        """The request's key, or None where none can be made. `model` is the one asked first, by `by_model`."""
+        request, reuse = run.request, self._settings.cache_reuse
+        asked: object = [request.group, request.model, strategy]
+        if reuse == "group":
+            asked = [request.group, request.model]
+        elif reuse == "model":
+            asked = [None, model]
         scope = self._settings.cache_scope
-        values = request.scopes.get(scope, ()) if scope else ()
-        namespace = f"{scope}:{','.join(values)}" if values else "shared"
+        namespace = namespace_of(scope, request.scopes.get(scope, ()) if scope else (), request.cache_namespace)
         try:
-            key = cache_key(request, strategy, namespace)
-        except (TypeError, ValueError, RecursionError) as error:
+            key = cache_key(request, asked, namespace, self._tenant_secret(namespace))
+        except RoutekitError:
+            raise
+        except (TypeError, ValueError, RecursionError, OSError) as error:
             if request.cache == "only":
                 raise CacheMissError("cache='only' was asked for, but no key can be made of this request") from error
             run.notes.append(f"the cache was left out: no key can be made of this request ({type(error).__name__})")
@@ -47,7 +110,53 @@ class Caching:
         run.cache = "miss"
         return key
 
-    async def lookup(self, io: IO, run: Run, key: CacheKey) -> tuple[str, CacheEntry] | None:
+    async def find(self, io: IO, run: Run, key: CacheKey) -> Hit | Lead:
+        """A stored answer, that of somebody who is asking the same right now, or the duty to ask.
+
+        Raises:
+            CacheMissError: nothing is there, and nothing else is wanted.
+            DeadlineExceededError: the time was over while somebody else was asking.
+        """
+        name = f"{key.namespace}/{key.digest}"
+        while True:
+            found = await self._lookup(io, run, key)
+            if found is not None:
+                return found
+            flight, leads = self._flights.board(name)
+            if not leads:
+                if flight.led_here and not io.is_async:  # waiting would stop the very thread that leads it
+                    return Lead()
+                entry = await self._follow(io, run, flight)
+                if entry is not None:
+                    return Hit("single-flight", entry)
+                continue  # the leader failed: perhaps this one leads the next flight
+            lead = Lead(self._flights, name, flight)
+            try:
+                if not self._shared or run.request.cache == "refresh" or await self._first(io, run, name):
+                    return lead
+                found = await self._lookup(io, run, key)  # another process has answered it meanwhile, or failed
+            except BaseException:
+                lead.land()
+                raise
+            if found is None:
+                return lead
+            lead.land(found.entry)
+            return found
+
+    async def _first(self, io: IO, run: Run, name: str) -> bool:
+        """Waits until no other process asks the same. True: none did."""
+        if self._flights.alone(name):
+            return True
+        pause_s = POLL_FIRST_S
+        while not self._flights.alone(name):
+            left_s = run.deadline.remaining_s()
+            if left_s is not None and left_s <= 0:
+                raise self._too_late(run)
+            await io.sleep(pause_s if left_s is None else min(pause_s, left_s))
+            pause_s = min(POLL_MOST_S, pause_s * 1.5)
+        return False
+
+    async def _lookup(self, io: IO, run: Run, key: CacheKey) -> Hit | None:
         """The nearest tier that has the answer; nearer ones are filled."""
         if run.request.cache == "refresh":
             return None
@@ -67,36 +176,32 @@ class Caching:
                     self._bypassed(run, nearer, error)
             if self._notify:
                 self._notify(CacheHit(request_id=run.id, at=self._clock.time(), saved=entry.cost, tier=name))
-            return name, entry
+            return Hit(name, entry)
         if run.request.cache == "only":
             raise CacheMissError("no cache has an answer to this request")
         return None
 
-    def board(self, key: CacheKey) -> tuple[Flight, bool]:
-        """See `SingleFlight.board`."""
-        return self._flights.board(f"{key.namespace}/{key.digest}")
-
-    def land(self, key: CacheKey, flight: Flight, entry: CacheEntry | None) -> None:
-        """See `SingleFlight.land`."""
-        self._flights.land(f"{key.namespace}/{key.digest}", flight, entry)
-
-    async def follow(self, io: IO, run: Run, flight: Flight) -> CacheEntry | None:
+    async def _follow(self, io: IO, run: Run, flight: Flight) -> CacheEntry | None:
         """What the leader found, within the follower's own deadline; None: try for yourself."""
         try:
             return await io.wait(flight, run.deadline.remaining_s())
         except TimeoutError:
-            raise DeadlineExceededError(
-                f"the deadline of {run.request.deadline_s} s was over while an identical request was being answered"
-            ) from None
+            raise self._too_late(run) from None
 
     async def store(
         self, io: IO, run: Run, key: CacheKey, result: RouteResult, deltas: tuple[dict[str, object], ...] = ()
     ) -> CacheEntry | None:
         """Stores a complete, valid answer; None where it is not one."""
-        if result.finish_reason not in ("stop", "tool_calls") or result.message.get("refusal"):
+        request = run.request
+        if not may_store(request, result, tool_calls=self._settings.cache_tool_calls):
             return None
+        if self.by_model and result.deployment is not None:  # a fallback's answer is stored as its own model's
+            own = self.key(run, "", result.deployment.model.id)
+            key = key if own is None else own
         now = self._clock.time()
-        ttl_s = self._settings.cache_ttl_s
+        ttl_s = self._settings.cache_ttl_s if request.cache_ttl_s is None else request.cache_ttl_s
+        if ttl_s is not None:
+            ttl_s *= 1 - self._settings.cache_jitter * self._rng.random()
         entry = CacheEntry(
             message=copied(result.message),
             finish_reason=result.finish_reason,
@@ -114,6 +219,11 @@ class Caching:
             except Exception as error:
                 self._bypassed(run, name, error)
         return entry
+
+    def _too_late(self, run: Run) -> DeadlineExceededError:
+        return DeadlineExceededError(
+            f"the deadline of {run.request.deadline_s} s was over while an identical request was being answered"
+        )
 
     def _bypassed(self, run: Run, name: str, error: Exception) -> None:
         run.notes.append(f"cache {name} failed and was left out ({type(error).__name__})")

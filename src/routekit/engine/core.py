@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import os
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -13,7 +15,7 @@ from routekit.engine.answers import AnswerPolicy
 from routekit.engine.asking import Asking
 from routekit.engine.assemble import chunks_of
 from routekit.engine.billing import Billing
-from routekit.engine.caching import Caching
+from routekit.engine.caching import Caching, Hit, Lead
 from routekit.engine.chain import Chain
 from routekit.engine.deciding import Deciding
 from routekit.engine.health import ELSEWHERE, Health
@@ -35,6 +37,7 @@ from routekit.types import (
     Answer,
     BudgetScope,
     CacheEntry,
+    CacheKey,
     Clock,
     Deployment,
     HealthChanged,
@@ -78,6 +81,7 @@ class Engine:
         rng: random.Random | None = None,
         home: Path | None = None,
         shared: SharedState | None = None,
+        cache_secret: Callable[[], bytes] | None = None,
         answers: AnswerPolicy | None = None,
     ) -> None:
         rng = rng or random.Random()
@@ -100,7 +104,15 @@ class Engine:
         self.health = health = Health(deployments, clock, rng, changed, probes=Probes(home))
         self._snapshots = snapshots = Snapshots(home, health.rows)
         self._billing = billing = Billing(budget, scopes, settings, clock, notify)
-        self._caching = Caching(caches, settings, clock, notify)
+        self._caching = Caching(
+            caches,
+            settings,
+            clock,
+            notify,
+            rng=rng,
+            secret=cache_secret or functools.partial(os.urandom, 32),
+            home=home,
+        )
         self._waiting_room = WaitingRoom(health, settings.queue)
         self._deciding = Deciding(
             guards=guards, compressors=compressors, health=health, billing=billing,
@@ -158,52 +170,60 @@ class Engine:
 
     async def _complete(self, io: IO, run: Run, strategy: Strategy) -> RouteResult:
         self._deciding.guard_request(run)
-        key = self._caching.key(run, repr(strategy))
+        key = await self._key(io, run, strategy)
         if key is None:
             return await self._fresh(io, run, strategy)
-        while True:
-            found = await self._caching.lookup(io, run, key)
-            if found is not None:
-                return self._cached(run, *found, strategy)
-            flight, leads = self._caching.board(key)
-            if not leads:
-                if flight.led_here and not io.is_async:  # waiting would stop the very thread that leads it
-                    result = await self._fresh(io, run, strategy)
-                    await self._caching.store(io, run, key, result)
-                    return result
-                entry = await self._caching.follow(io, run, flight)
-                if entry is not None:
-                    return self._cached(run, "single-flight", entry, strategy)
-                continue  # the leader failed: perhaps this one leads the next flight
-            shared: CacheEntry | None = None
-            try:
-                result = await self._fresh(io, run, strategy)
-                shared = await self._caching.store(io, run, key, result)
-                return result
-            finally:
-                self._caching.land(key, flight, shared)
+        found = await self._caching.find(io, run, key)
+        if isinstance(found, Hit):
+            return self._cached(run, found, strategy)
+        shared: CacheEntry | None = None
+        try:
+            result = await self._fresh(io, run, strategy)
+            shared = await self._caching.store(io, run, key, result)
+            return result
+        finally:
+            found.land(shared)
 
     async def _open(self, io: IO, run: Run, strategy: Strategy) -> LiveStream | ReplayStream:
         self._deciding.guard_request(run)
-        key = self._caching.key(run, repr(strategy))
-        if key is not None:
-            found = await self._caching.lookup(io, run, key)
-            if found is not None:
-                tier, entry = found
-                result = self._cached(run, tier, entry, strategy)
-                self._end(run, result=result)
-                return ReplayStream(chunks_of(entry), result)
-        opened = await self._asked(io, run, strategy, lambda chain: self._asking.open(io, run, chain))
+        key = await self._key(io, run, strategy)
+        found: Hit | Lead = Lead() if key is None else await self._caching.find(io, run, key)
+        if isinstance(found, Hit):
+            result = self._cached(run, found, strategy)
+            self._end(run, result=result)
+            return ReplayStream(chunks_of(found.entry), result)
+        lead = found
 
         async def keep(result: RouteResult, deltas: tuple[dict[str, Any], ...] | None) -> None:
+            shared: CacheEntry | None = None
             try:
                 if key is not None and deltas is not None:
-                    await self._caching.store(io, run, key, result, deltas)
+                    shared = await self._caching.store(io, run, key, result, deltas)
                 self._learn(run, strategy)
             finally:
+                lead.land(shared)
                 self._end(run, result=result)
 
-        return LiveStream(io, run, opened, self._asking, keep, lambda error: self._end(run, error=error), self._traffic)
+        def failed(error: BaseException) -> None:
+            lead.land()
+            self._end(run, error=error)
+
+        try:
+            opened = await self._asked(io, run, strategy, lambda chain: self._asking.open(io, run, chain))
+            return LiveStream(io, run, opened, self._asking, keep, failed, self._traffic)
+        except BaseException:
+            lead.land()
+            raise
+
+    async def _key(self, io: IO, run: Run, strategy: Strategy) -> CacheKey | None:
+        """The request's place in the caches, or None where it has none."""
+        if not self._caching.wanted(run):
+            return None
+        model = None
+        if self._caching.by_model:
+            decision = await self._deciding.decide(io, run, strategy, self._pool_of(run.request), wait=False)
+            model = decision.chosen.model.id
+        return self._caching.key(run, repr(strategy), model)
 
     async def drain(self, io: IO, wait_s: float) -> None:
         """Waits until nothing is under way, at most so many seconds, then ends what is left.
@@ -321,8 +341,8 @@ class Engine:
         self._asking.ended(run, answered.permit, "ok", answered.usage)
         return answered
 
-    def _cached(self, run: Run, tier: str, entry: CacheEntry, strategy: Strategy) -> RouteResult:
-        return run.from_cache(entry, self._deployments.get(entry.deployment), tier, strategy.name)
+    def _cached(self, run: Run, hit: Hit, strategy: Strategy) -> RouteResult:
+        return run.from_cache(hit.entry, self._deployments.get(hit.entry.deployment), hit.tier, strategy.name)
 
     def _learn(self, run: Run, strategy: Strategy) -> None:
         if type(strategy).learn is not Strategy.learn and run.decision is not None:

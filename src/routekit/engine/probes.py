@@ -1,110 +1,14 @@
-"""Who may probe an ejected deployment: one caller at a time, in all threads and processes of one home.
-
-A slot is a name in a dictionary and, where a home is set, an advisory lock (``flock``) on a file in
-``<home>/probes/``. The kernel drops the lock when the process that holds it dies, so no slot is ever
-lost. The files stay: removing one while somebody opens it would let two in.
-"""
+"""Who may probe an ejected deployment: one caller at a time, in all threads and processes of one home."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
-import threading
-import weakref
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows: one probe per process there
-    fcntl = None  # type: ignore[assignment]  # its absence is asked for before each use
+from routekit.engine.slots import Slots
 
 
-class Probes:
-    """Slots for probes, one per deployment. `home` None: threads of this object only.
-
-    A home that cannot be written to does not stop anybody: then the slot holds in this process only.
-    """
+class Probes(Slots):
+    """Slots for probes, one per deployment. `home` None: threads of this object only."""
 
     def __init__(self, home: Path | None = None) -> None:
-        self._folder = None if home is None or fcntl is None else home / "probes"
-        self._taken: dict[str, int | None] = {}  # name to the descriptor that holds the lock
-        # Re-entrant: a forgotten stream gives its slot back wherever the garbage collector finds it.
-        self._lock = threading.RLock()
-        _everyone.add(self)
-
-    def take(self, name: str) -> bool:
-        """Takes the slot of a deployment, without waiting. False: somebody else holds it."""
-        with self._lock:
-            if name in self._taken:
-                return False
-            self._taken[name] = None
-            if self._folder is None:
-                return True
-            descriptor = _opened(self._folder, name)
-            if descriptor is None:
-                return True
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(descriptor)
-                del self._taken[name]
-                return False
-            except OSError:  # a file system without locks
-                os.close(descriptor)
-                return True
-            self._taken[name] = descriptor
-            return True
-
-    def release(self, name: str) -> None:
-        """Gives the slot back; nothing happens where it is not held."""
-        with self._lock:
-            descriptor = self._taken.pop(name, None)
-            if descriptor is None:
-                return
-            with contextlib.suppress(OSError):  # closing releases it all the same
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
-            os.close(descriptor)
-
-    def __del__(self) -> None:
-        for descriptor in getattr(self, "_taken", {}).values():
-            if descriptor is not None:
-                with contextlib.suppress(OSError):  # interpreter shutdown
-                    os.close(descriptor)
-
-    def _after_fork(self) -> None:
-        """The child holds copies of the descriptors: closed without unlocking, the parent keeps its slots."""
-        self._lock = threading.RLock()
-        for descriptor in self._taken.values():
-            if descriptor is not None:
-                os.close(descriptor)
-        self._taken.clear()
-
-
-def _opened(folder: Path, name: str) -> int | None:
-    """The descriptor of a deployment's file. Names are hashed: they may hold what paths may not."""
-    path = folder / hashlib.sha256(name.encode()).hexdigest()[:32]
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
-    try:
-        return os.open(path, flags, 0o600)
-    except FileNotFoundError:
-        pass
-    except OSError:
-        return None
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return os.open(path, flags, 0o600)
-    except OSError:
-        return None
-
-
-_everyone: weakref.WeakSet[Probes] = weakref.WeakSet()
-
-
-def _forked() -> None:
-    for probes in list(_everyone):
-        probes._after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
+        super().__init__(None if home is None else home / "probes")

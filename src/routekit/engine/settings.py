@@ -8,6 +8,7 @@ from typing import Literal
 from routekit.engine.attempts import MAX_ATTEMPTS
 
 OnInterrupt = Literal["error", "continue", "restart"]
+Reuse = Literal["strategy", "group", "model"]
 UnknownPrice = Literal["refuse", "estimate", "allow"]
 
 
@@ -28,6 +29,9 @@ class EngineSettings:
     cache_ttl_s: float | None = 3600.0
     cache_scope: str | None = "project"
     cache_nondeterministic: bool = False
+    cache_tool_calls: bool = False
+    cache_reuse: Reuse = "strategy"
+    cache_jitter: float = 0.1
     lease_s: float = 600.0
     first_token_s: float | None = None
     idle_s: float | None = None

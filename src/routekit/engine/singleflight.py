@@ -1,11 +1,21 @@
-"""One upstream call per key: the first asks, the others wait for what it finds."""
+"""One upstream call per key: the first asks, the others wait for what it finds.
+
+Processes of one home see each other's flights by slots, of which there is a fixed number: a key's slot
+holds the hash of the key that is under way. Where two keys meet in one slot, the second goes alone.
+"""
 
 from __future__ import annotations
 
 import concurrent.futures
+import hashlib
 import threading
+from pathlib import Path
 
+from routekit.engine.slots import Slots
 from routekit.types import CacheEntry
+
+SLOT_DIGITS = 3
+"""Hexadecimal digits of a slot: 4,096 files at most."""
 
 
 class Flight(concurrent.futures.Future["CacheEntry | None"]):
@@ -28,9 +38,12 @@ class SingleFlight:
     try for themselves, so errors and cancellations are never shared.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, folder: Path | None = None) -> None:
+        # Re-entrant: a forgotten stream lands its flight wherever the garbage collector finds it.
+        self._lock = threading.RLock()
         self._flights: dict[str, Flight] = {}
+        self._slots = None if folder is None else Slots(folder)
+        self._held: dict[str, str] = {}
 
     def board(self, key: str) -> tuple[Flight, bool]:
         """The flight under this key, and whether the caller leads it. A leader must `land` it."""
@@ -44,7 +57,25 @@ class SingleFlight:
     def land(self, key: str, flight: Flight, entry: CacheEntry | None) -> None:
         """Ends a flight; whoever waits is woken. A second landing does nothing."""
         with self._lock:
-            if self._flights.get(key) is flight:
-                del self._flights[key]
+            if self._flights.get(key) is not flight:
+                return
+            del self._flights[key]
+            slot = self._held.pop(key, None)
+        if slot is not None and self._slots is not None:
+            self._slots.release(slot)
         if not flight.done():
             flight.set_result(entry)
+
+    def alone(self, key: str) -> bool:
+        """Whether no other process asks the same; from then on the others see that this one does, until it lands."""
+        if self._slots is None:
+            return True
+        digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+        slot = digest[:SLOT_DIGITS]
+        with self._lock:
+            if key in self._held or slot in self._held.values():
+                return True
+            if self._slots.take(slot, digest):
+                self._held[key] = slot
+                return True
+        return self._slots.label(slot) != digest

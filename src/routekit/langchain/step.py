@@ -29,7 +29,10 @@ from routekit.errors import InvalidInputError
 from routekit.types import Step, StepKind
 
 PREFIX = "routekit_"
-LIFTED = ("strategy", "model", "group", "scopes", "session", "deadline_s", "max_cost_usd", "cache")
+LIFTED = (
+    "strategy", "model", "group", "scopes", "session", "deadline_s", "max_cost_usd", "cache", "cache_ttl_s",
+    "cache_namespace",
+)  # fmt: skip
 """What ``config["configurable"]`` may set, each with `PREFIX` before it."""
 
 SITE = "routekit_site"

@@ -11,6 +11,7 @@ from routekit.plugin.options import NoOptions, Options
 from routekit.plugin.provider import Embeddings, Provider, ProviderCall, ProviderPlugin
 from routekit.plugin.recipe import RecipePlugin
 from routekit.plugin.registration import API_VERSION, Plugin, PluginContext
+from routekit.plugin.secretfile import secret_at
 from routekit.plugin.shared import SharedPlugin, SharedState
 from routekit.plugin.strategy import Strategy, StrategyPlugin
 from routekit.types import ACCEPT, Answer, Candidate, Chunk, Ranking, RouteDecision, RouteRequest, Signals, Verdict
@@ -56,4 +57,5 @@ __all__ = [
     "hookimpl",
     "offload",
     "pump",
+    "secret_at",
 ]

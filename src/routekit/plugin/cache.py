@@ -16,8 +16,10 @@ class Cache(ABC):
 
     Entries are handed out as they are: the engine copies what it gives to callers. Whatever is
     wrong with stored data is a miss, never an answer. A failure may be raised: the engine then goes
-    on without the cache.
+    on without the cache. `shared` says that other processes see what is stored.
     """
+
+    shared: ClassVar[bool] = False
 
     @abstractmethod
     def get(self, key: CacheKey) -> CacheEntry | None:

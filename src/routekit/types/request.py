@@ -84,6 +84,7 @@ class RouteRequest:
     `strategy` is the label of the strategy that was chosen for it; `model` narrows the candidates to
     one deployment, one model id or one group. `scopes` maps a kind ("project", "user", "tag", ...) to
     its values. `deadline_s` is in seconds from the start of the request.
+    `cache_ttl_s` (seconds) and `cache_namespace` (a partition inside the tenant's) overrule ``[cache]``.
     `on_interrupt` says what follows a broken stream ("error", "continue", "restart"), None: as configured.
     """
 
@@ -100,6 +101,8 @@ class RouteRequest:
     metadata: Mapping[str, Any] = field(default_factory=_empty)
     deadline_s: float | None = None
     cache: CacheMode = "use"
+    cache_ttl_s: float | None = None
+    cache_namespace: str | None = None
     stream: bool = False
     on_interrupt: str | None = None
 

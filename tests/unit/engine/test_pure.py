@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routekit.engine.assemble import chunks_of, message_of
-from routekit.engine.cachekey import cache_key, may_cache
 from routekit.engine.charges import charges_for, window_identity
 from routekit.engine.estimate import infer_quality, work_of
 from routekit.engine.planner import Pool, plan
@@ -55,48 +54,6 @@ def test_a_call_draws_on_every_budget_that_means_it() -> None:
     values = {"project": ("a",), "user": ("u1",), "tag": ("x", "y")}
     found = [charge.scope for _, charge in charges_for(scopes, values, deployment, 0)]
     assert found == ["global", "project:a", "user:u1", "tag:x", "provider:p"]
-
-
-REQUEST = RouteRequest(
-    messages=({"role": "user", "content": "hi"},), params={"temperature": 0, "new_field": {"a": [1]}}
-)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"messages": ({"role": "user", "content": "hi "},)},
-        {"messages": ({"role": "user", "content": "hi", "name": "bob"},)},
-        {"tools": ({"type": "function"},)},
-        {"params": {"temperature": 0, "new_field": {"a": [2]}}},
-        {"params": {"temperature": 0}},
-        {"group": "g"},
-        {"model": "m"},
-        {"requirements": Requirements(regions=frozenset({"eu"}))},
-    ],
-)
-def test_whatever_can_change_an_answer_changes_the_key(change) -> None:
-    import dataclasses
-
-    other = dataclasses.replace(REQUEST, **change)
-    assert cache_key(other, "s", "n").digest != cache_key(REQUEST, "s", "n").digest
-
-
-def test_keys_differ_by_tenant_and_strategy_and_not_by_order_or_by_who_asks() -> None:
-    import dataclasses
-
-    key = cache_key(REQUEST, "s", "n")
-    assert cache_key(REQUEST, "t", "n").digest != key.digest
-    assert cache_key(REQUEST, "s", "other").digest != key.digest
-    same = dataclasses.replace(REQUEST, params={"new_field": {"a": [1]}, "temperature": 0, "user": "u", "seed": None})
-    assert cache_key(same, "s", "n").digest == key.digest
-
-
-@pytest.mark.parametrize(
-    ("params", "expected"), [({}, True), ({"temperature": 0}, True), ({"temperature": 0.1}, False), ({"n": 2}, False)]
-)
-def test_randomness_is_not_cached(params, expected) -> None:
-    assert may_cache(RouteRequest(messages=(), params=params), nondeterministic=False) is expected
 
 
 @given(st.text(min_size=1), st.lists(st.integers(0, 200), max_size=10))

@@ -559,7 +559,7 @@ def test_what_a_reader_does_to_chunks_stays_out_of_the_cache(face: Face) -> None
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     router = router_with(
         {"a": ScriptedProvider(Reply(None, tool_calls=[call], finish_reason="tool_calls"))},
-        {"cache": {"use": ["memory"]}},
+        {"cache": {"use": ["memory"], "tool_calls": True}},
     )
     for _ in range(3):
         chunks, result = face.stream(router, "hi")

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import Field
 
 from routekit.builtin.caches import codec
-from routekit.plugin import Cache, CachePlugin, Options, PluginContext
+from routekit.plugin import Cache, CachePlugin, Options, PluginContext, secret_at
 from routekit.types import CacheEntry, CacheKey, Clock, SystemClock
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ class DiskCache(Cache):
     A damaged partition is thrown away and begun again. What keeps the disk from working at all
     (read-only, full, locked for long) is raised.
     """
+
+    shared = True
 
     def __init__(self, directory: str | Path, *, clock: Clock | None = None, **options: Any) -> None:
         self.options = DiskCacheOptions.checked(options, where="disk")
@@ -129,7 +131,7 @@ class DiskCache(Cache):
             if name in self._open:
                 return self._open[name]
             with self._alone():
-                self._secret = _secret(self.directory / KEY_FILE)
+                self._secret = secret_at(self.directory / KEY_FILE)
                 try:
                     self._open[name] = self._opened(name)
                 except Exception as error:
@@ -207,34 +209,10 @@ def _own_directory(path: Path) -> None:
         path.chmod(0o700)
 
 
-def _is_ours(found: os.stat_result) -> bool:
-    from routekit.builtin.caches.partition import is_ours
-
-    return is_ours(found)
-
-
 def _is_damage(error: Exception) -> bool:
     from routekit.builtin.caches.partition import is_damage
 
     return is_damage(error)
-
-
-def _secret(path: Path) -> bytes:
-    """The key of this directory. One that is not ours alone is replaced, which makes all entries misses."""
-    with contextlib.suppress(FileNotFoundError):
-        found = path.lstat()
-        if _is_ours(found) and (os.name != "posix" or not found.st_mode & 0o077):
-            secret = path.read_bytes()
-            if len(secret) == MAC_BYTES:
-                return secret
-        path.unlink()
-    secret = secrets.token_bytes(MAC_BYTES)
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(file, secret)
-    finally:
-        os.close(file)
-    return secret
 
 
 def _make(options: DiskCacheOptions, context: PluginContext) -> DiskCache:

@@ -81,7 +81,7 @@ AT: dict[str, Any] = {"request_id": "r1", "at": 12.5}
         ),
         (
             BudgetWarning(**AT, scope="global", limit=Money(10**9), used=Money(2 * 10**9)),
-            "budget_warning id=r1 scope=global limit_usd=1 used_usd=2",
+            "budget_warning id=r1 scope=global limit_usd=1 used_usd=2 threshold=1.0",
         ),
         (
             HealthChanged(request_id="", at=1, deployment=DEPLOYMENT, state="open", reason="5 failures"),
