@@ -29,7 +29,7 @@ from routekit.engine.planner import Pool
 from routekit.engine.settings import OnInterrupt
 from routekit.engine.stream import LiveStream, ReplayStream
 from routekit.errors import ConfigError, InvalidInputError, NoCandidateError
-from routekit.plugin import Budget, PluginContext, Provider, Strategy, secret_at
+from routekit.plugin import Budget, Cache, PluginContext, Provider, Strategy, secret_at
 from routekit.plugin.manager import discover
 from routekit.plugin.registry import Registry
 from routekit.plugin.secretfile import SECRET_BYTES
@@ -132,7 +132,7 @@ class Router:
             pool_of=self._pool_of,
             clock=self.clock,
             settings=config.engine_settings(),
-            caches=[(name, self._make("cache", name, self._cache_options(name))) for name in config.cache.use],
+            caches=self.caches(),
             compressors=self._listed("compressor", config.compressors),
             budget=self.budget_store() if scopes else None,
             scopes=scopes,
@@ -198,6 +198,10 @@ class Router:
         """The decision that `complete` would make now, by the same code; no provider is called."""
         request, strategy = self._request(messages, options)
         return run_sync(self._engine.explain(self._sync, request, strategy))
+
+    def caches(self) -> list[tuple[str, Cache]]:
+        """The configured caches, opened anew to be looked at, nearest first; the caller closes them."""
+        return [(name, self._make("cache", name, self._cache_options(name))) for name in self.config.cache.use]
 
     def budget_store(self) -> Budget:
         """The configured budget store, opened anew to be looked at; the caller closes it."""

@@ -1,7 +1,7 @@
 """All that a plugin author imports: contracts, registrations, hooks, and the vocabulary they use."""
 
 from routekit.plugin.budget import Budget, BudgetPlugin, Ledger
-from routekit.plugin.cache import Cache, CachePlugin
+from routekit.plugin.cache import Cache, CachePlugin, CacheStats
 from routekit.plugin.compressor import Compression, Compressor, CompressorPlugin
 from routekit.plugin.guard import ALLOW, Guard, GuardPlugin, GuardVerdict
 from routekit.plugin.hookspecs import hookimpl
@@ -25,6 +25,7 @@ __all__ = [
     "BudgetPlugin",
     "Cache",
     "CachePlugin",
+    "CacheStats",
     "Candidate",
     "Chunk",
     "Compression",

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from routekit.plugin.offload import offload
 from routekit.plugin.registration import Plugin
 from routekit.types import CacheEntry, CacheKey
+
+
+class CacheStats(NamedTuple):
+    """What a cache keeps: partitions, entries (expired ones may be among them), and bytes on disk or in memory."""
+
+    partitions: int
+    entries: int
+    size_bytes: int
 
 
 class Cache(ABC):
@@ -36,6 +45,14 @@ class Cache(ABC):
     def clear(self, namespace: str | None = None) -> None:
         """Forgets a whole partition, or everything."""
         raise NotImplementedError(f"{type(self).__name__} cannot be cleared")
+
+    def stats(self) -> CacheStats | None:
+        """How much is kept, over all partitions; None where nobody can tell."""
+        return None
+
+    def kept(self, namespace: str) -> Iterator[tuple[str, CacheEntry]]:
+        """Digests and entries of one partition, newest first, expired ones left out."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be looked into")
 
     async def aget(self, key: CacheKey) -> CacheEntry | None:
         return await offload(self.get, key)

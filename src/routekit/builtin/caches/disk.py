@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import Field
 
 from routekit.builtin.caches import codec
-from routekit.plugin import Cache, CachePlugin, Options, PluginContext, secret_at
+from routekit.plugin import Cache, CachePlugin, CacheStats, Options, PluginContext, secret_at
 from routekit.types import CacheEntry, CacheKey, Clock, SystemClock
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ _log = logging.getLogger("routekit.cache")
 
 MAC_BYTES = 32
 KEY_FILE, LOCK_FILE = "key", "lock"
+_PARTITION = re.compile(r"[0-9a-f]{32}")
 
 
 class DiskCacheOptions(Options):
@@ -77,6 +78,30 @@ class DiskCache(Cache):
             return None
         return None if entry.expires_at is not None and entry.expires_at <= self._time() else entry
 
+    def stats(self) -> CacheStats:
+        partitions = entries = size = 0
+        if self.directory.exists():
+            for path in self.directory.iterdir():
+                if _PARTITION.fullmatch(path.name):
+                    partitions += 1
+                    entries += self._with(path.name, len) or 0
+                    size += sum(file.lstat().st_size for file in path.iterdir())
+        return CacheStats(partitions, entries, size)
+
+    def kept(self, namespace: str) -> Iterator[tuple[str, CacheEntry]]:
+        name = _partition_name(namespace)
+        if not (self.directory / name).exists():
+            return
+        found = []
+        for digest in self._with(name, list) or ():
+            entry = self.get(CacheKey(namespace=namespace, digest=digest))
+            if entry is not None:
+                found.append((digest, entry.created_at))
+        for digest, _ in sorted(found, key=lambda pair: -pair[1]):  # one entry at a time: they may be large
+            entry = self.get(CacheKey(namespace=namespace, digest=digest))
+            if entry is not None:
+                yield digest, entry
+
     def set(self, key: CacheKey, entry: CacheEntry) -> None:
         name = _partition_name(key.namespace)
         payload = codec.encode(entry)
@@ -100,7 +125,7 @@ class DiskCache(Cache):
             self._with(_partition_name(namespace), _clear)
         elif self.directory.exists():
             for path in self.directory.iterdir():
-                if re.fullmatch(r"[0-9a-f]{32}", path.name):
+                if _PARTITION.fullmatch(path.name):
                     self._with(path.name, _clear)
                 elif re.fullmatch(r"[0-9a-f]{32}\.old-[0-9a-f]{8}", path.name) and not path.is_symlink():
                     shutil.rmtree(path)  # a process died while it threw this one away

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from threading import Lock
 from typing import Any
 
 from pydantic import Field
 
-from routekit.plugin import Cache, CachePlugin, Options, PluginContext
+from routekit.plugin import Cache, CachePlugin, CacheStats, Options, PluginContext
 from routekit.types import CacheEntry, CacheKey, Clock, SystemClock
 
 ENTRY_BYTES = 600
@@ -69,6 +69,19 @@ class MemoryCache(Cache):
         with self._lock:
             for place in [place for place in self._kept if namespace is None or place[0] == namespace]:
                 self._drop(place)
+
+    def stats(self) -> CacheStats:
+        with self._lock:
+            return CacheStats(len({namespace for namespace, _ in self._kept}), len(self._kept), self._bytes)
+
+    def kept(self, namespace: str) -> Iterator[tuple[str, CacheEntry]]:
+        now = self._time()
+        with self._lock:
+            found = [(digest, entry) for (name, digest), (entry, _) in self._kept.items() if name == namespace]
+        yield from sorted(
+            ((digest, entry) for digest, entry in found if entry.expires_at is None or entry.expires_at > now),
+            key=lambda pair: -pair[1].created_at,
+        )
 
     async def aget(self, key: CacheKey) -> CacheEntry | None:
         return self.get(key)

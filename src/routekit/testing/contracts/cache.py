@@ -115,6 +115,22 @@ class CacheContract(ContractSuite):
         assert cache.get(_key(namespace, 1)) is None
         assert cache.get(_key(other, 1)) is not None
 
+    def test_what_is_kept_can_be_counted_and_looked_into(self, cache: Cache, namespace: str) -> None:
+        before = cache.stats()
+        if before is None:
+            pytest.skip("this cache cannot be counted")
+        cache.set(_key(namespace, 1), sample_entry("old", created_at=1.0))
+        cache.set(_key(namespace, 2), sample_entry("new", created_at=2.0))
+        cache.set(_key(f"{namespace}-other", 3), sample_entry("theirs"))
+        after = cache.stats()
+        assert after is not None
+        assert (after.partitions - before.partitions, after.entries - before.entries) == (2, 3)
+        assert after.size_bytes > before.size_bytes
+        found = list(cache.kept(namespace))
+        assert [digest for digest, _ in found] == [_key(namespace, 2).digest, _key(namespace, 1).digest]
+        assert [entry.message["content"] for _, entry in found] == ["new", "old"]
+        assert list(cache.kept(f"{namespace}-nobody")) == []
+
     def test_a_large_entry_is_whole_or_a_miss(self, cache: Cache, namespace: str) -> None:
         entry = sample_entry("ä" * 500_000)
         cache.set(_key(namespace, 1), entry)
