@@ -1,0 +1,36 @@
+"""What can be configured."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from routekit.plugin import Options
+
+Persistence = Literal["require", "warn", "ignore"]
+
+
+class RedisOptions(Options):
+    """Where Redis is. `url_env` names a variable that holds the URL, with its password; `url` has none.
+
+    `name` keeps several services on one server apart. `timeout_s` is how long one call may take before
+    it counts as failed. `cluster` says that the server is a Redis Cluster.
+    """
+
+    url_env: str | None = None
+    url: str | None = None
+    name: str = Field(default="default", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    timeout_s: float = Field(default=0.09, gt=0, le=5)
+    cluster: bool = False
+
+
+class RedisLedgerOptions(RedisOptions):
+    """`persistence` says what happens where the server would lose acknowledged spending when it is killed
+    (no append-only file) or would evict balances: "require" refuses, "warn" logs, "ignore" does neither.
+
+    `accept_new` takes an empty server for a new ledger even where this machine has seen another one.
+    """
+
+    persistence: Persistence = "require"
+    accept_new: bool = False
