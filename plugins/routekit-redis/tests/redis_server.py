@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import socket
 import subprocess
@@ -21,9 +22,7 @@ class Server:
         assert binary is not None, "these tests need redis-server: apt-get install redis-server"
         self._binary, self._folder, self._options = binary, folder, options
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = _free_port()
         self.start()
 
     @property
@@ -47,6 +46,7 @@ class Server:
                 return
             except redis.RedisError:
                 time.sleep(0.02)
+        self.kill()
         raise AssertionError("redis-server did not start")
 
     def kill(self) -> None:
@@ -57,3 +57,16 @@ class Server:
             self._process = None
 
     stop = kill
+
+
+def _free_port() -> int:
+    """A port that is free, as is the one for the bus of a cluster, which is 10,000 higher."""
+    while True:
+        port = random.randrange(20_000, 50_000)
+        try:
+            for place in (port, port + 10_000):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", place))
+        except OSError:
+            continue
+        return port
