@@ -26,7 +26,7 @@ def router_on(server: Server, home: Path, **more: object) -> Router:
     reply = Reply("ok", usage=Usage(input_tokens=100, output_tokens=450))  # 0.001 dollars
     redis = {"use": "redis", "url_env": "REDIS_URL", "timeout_s": 2}
     table = {
-        "name": "m", "provider": "scripted", "model": "m", "price": {"input": 1, "output": 2}, "limits": {"rpm": 3},
+        "name": "m", "provider": "scripted", "model": "m", "price": {"input": 1, "output": 2}, "limits": {"rpm": 50},
     }  # fmt: skip
     budgets = [{"scope": "project:*", "limit_usd": 0.0025, "window": "day"}]
     return Router(
