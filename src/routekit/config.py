@@ -269,6 +269,22 @@ class ReliabilityTable(_Table):
         return value
 
 
+class SavingsTable(_Table):
+    """``[savings]``: `baseline` is the deployment that calls are compared with; by default the best that would do."""
+
+    baseline: str | None = None
+
+
+class RecordsTable(_Table):
+    """``[records]``: one record per request, for `routekit spend` and `routekit report`; figures, never messages.
+
+    On by default; off where a program stands in for the machine (`Router(env=..., providers=...)`).
+    """
+
+    enabled: bool | None = None
+    keep_days: float = Field(default=90, gt=0)
+
+
 class Config(_Table):
     """A whole configuration. `file` is where it was read; None for a dictionary or the environment."""
 
@@ -280,6 +296,8 @@ class Config(_Table):
     budgets: list[BudgetTable] = []
     cache: CacheTable = CacheTable()
     reliability: ReliabilityTable = ReliabilityTable()
+    savings: SavingsTable = SavingsTable()
+    records: RecordsTable = RecordsTable()
     compressors: list[dict[str, Any]] = []
     guards: list[dict[str, Any]] = []
     observers: list[dict[str, Any]] = []
@@ -342,6 +360,7 @@ class Config(_Table):
             max_attempts=self.router.max_attempts,
             output_limit=self.router.output_limit,
             unknown_price=self.router.unknown_price,
+            baseline=self.savings.baseline,
             cache_ttl_s=self.cache.ttl_s,
             cache_scope=self.cache.scope,
             cache_nondeterministic=self.cache.nondeterministic,
@@ -433,6 +452,12 @@ def _check_names(config: Config) -> None:
                 fix="Give each its own name.",
             )  # fmt: skip
         seen.add(table.name)
+    if config.savings.baseline is not None and config.savings.baseline not in seen:
+        near = difflib.get_close_matches(config.savings.baseline, seen, n=1)
+        raise ConfigError(
+            f"no deployment is called {config.savings.baseline!r}", key="savings.baseline", file=config.file,
+            fix=f"Did you mean {near[0]!r}?" if near else f"Name one of {', '.join(sorted(seen)) or 'them'}.",
+        )  # fmt: skip
     groups = {table.group for table in config.deployments}
     for name in (*config.groups, *([config.router.group] if config.router.group else [])):
         if name not in groups:

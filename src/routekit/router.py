@@ -56,6 +56,9 @@ OPTIONS = (
     "strategy", "model", "group", "tools", "scopes", "deadline_s", "max_cost_usd", "requirements", "step", "session",
     "metadata", "cache", "cache_ttl_s", "cache_namespace", "on_interrupt",
 )  # fmt: skip
+RECORDS = "records"
+"""The observer that `routekit spend` reads from."""
+
 DRAIN_S = 30.0
 """How long closing waits for requests under way."""
 
@@ -137,7 +140,7 @@ class Router:
             budget=self.budget_store() if scopes else None,
             scopes=scopes,
             guards=self._listed("guard", config.guards),
-            observers=[observer for _, observer in self._listed("observer", config.observers)],
+            observers=self._observers(stands_in=env is not None or providers is not None),
             rng=random.Random(seed) if seed is not None else None,
             home=self.home,
             shared=self._store("shared", config.router.shared) if config.router.shared else None,
@@ -462,6 +465,15 @@ class Router:
         checked = plugin.options.checked(options, where=where or name, file=self.config.file)
         context = PluginContext(home=self.home, env=self._env, clock=self.clock, name=name)
         return plugin.factory(checked, context)
+
+    def _observers(self, stands_in: bool) -> list[Any]:
+        """Those of the configuration, and the records, unless something stands in for the machine."""
+        found = self._listed("observer", self.config.observers)
+        records = self.config.records
+        wanted = not stands_in if records.enabled is None else records.enabled
+        if wanted and all(name != RECORDS for name, _ in found):
+            found.append((RECORDS, self._make("observer", RECORDS, {"keep_days": records.keep_days})))
+        return [observer for _, observer in found]
 
     def _store(self, kind: str, given: str | Mapping[str, Any]) -> Any:
         """What a name, or a table with `use`, in ``[router]`` means."""

@@ -28,6 +28,7 @@ COMMANDS = {
     "simulate": Lazy(
         "routekit.cli.simulate:simulate", "Try strategies on scripted deployments and traffic. Calls nobody."
     ),
+    "spend": Lazy("routekit.cli.spend:spend", "Show what was spent and saved, and by whom."),
     "cache": Lazy("routekit.cli.cache:cache", "Show what is cached, look into a tenant's answers, erase them."),
     "ledger": Lazy("routekit.cli.ledger:ledger", "Show budgets and holds; verify, export and correct the ledger."),
     "health": Lazy("routekit.cli.health:health", "Show the state of each deployment, in running programs or afresh."),

@@ -25,6 +25,7 @@ from routekit.engine.planner import Pool
 from routekit.engine.probes import Probes
 from routekit.engine.queue import WaitingRoom
 from routekit.engine.run import Answered, Run
+from routekit.engine.savings import baseline_of
 from routekit.engine.settings import EngineSettings
 from routekit.engine.shared import Shared, told
 from routekit.engine.snapshots import Snapshots
@@ -38,6 +39,7 @@ from routekit.types import (
     BudgetScope,
     CacheEntry,
     CacheKey,
+    Candidate,
     Clock,
     Deployment,
     HealthChanged,
@@ -49,10 +51,12 @@ from routekit.types import (
     RouteRequest,
     RouteResult,
     Verdict,
+    Work,
 )
 
 _log = logging.getLogger("routekit.engine")
 T = TypeVar("T")
+NO_WORK = Work(0, 0, 0, 0)
 PoolOf = Callable[[RouteRequest], Pool]
 
 
@@ -88,6 +92,7 @@ class Engine:
         self._clock = clock
         self._shared = shared
         self._pool_of = pool_of
+        self._baseline = next((d for d in deployments if d.name == settings.baseline), None)
         self._traffic = Traffic()
         self._deployments = {deployment.name: deployment for deployment in deployments}
         self._notify = notify = Notifier(observers)
@@ -353,6 +358,7 @@ class Engine:
 
     def _start(self, request: RouteRequest) -> Run:
         run = Run(request, self._clock)
+        run.baseline = self._baseline_of
         if self._notify:
             self._notify(RequestStarted(request_id=run.id, at=self._clock.time(), request=request))
         return run
@@ -360,7 +366,23 @@ class Engine:
     def _end(self, run: Run, *, result: RouteResult | None = None, error: BaseException | None = None) -> None:
         self._snapshots.offer()
         if self._notify:
-            self._notify(RequestEnded(request_id=run.id, at=self._clock.time(), result=result, error=error))
+            self._notify(
+                RequestEnded(
+                    request_id=run.id, at=self._clock.time(), result=result, error=error, request=run.request,
+                    attempts=tuple(run.attempts), decision=run.decision, duration_s=run.deadline.elapsed_s(),
+                )
+            )  # fmt: skip
+
+    def _baseline_of(self, run: Run) -> Deployment | None:
+        """Whom this request is compared with: the best that would do, or where nobody was ranked, of its pool."""
+        candidates: Sequence[Candidate] = run.decision.ranked.candidates if run.decision is not None else ()
+        if self._baseline is None and not candidates:
+            try:
+                pool = self._pool_of(run.request)
+            except RoutekitError:
+                return None
+            candidates = [Candidate(d, pool.qualities[d.name][0], True, NO_WORK) for d in pool.deployments]
+        return baseline_of(self._baseline, candidates)
 
     @property
     def closers(self) -> tuple[Callable[[], None], ...]:

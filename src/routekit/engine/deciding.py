@@ -131,6 +131,7 @@ class Deciding:
             if after >= before:
                 continue
             run.request = compression.request
+            run.removed_tokens += before - after
             if compression.removed:
                 run.notes.append(f"{name} removed {compression.removed}")
             if self._notify:

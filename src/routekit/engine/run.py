@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from routekit.engine.breaker import Admission
 from routekit.engine.deadline import Deadline
+from routekit.engine.savings import answer_nanos, savings_of
 from routekit.types import (
     ZERO,
     Answer,
@@ -25,6 +27,7 @@ from routekit.types import (
     RouteDecision,
     RouteRequest,
     RouteResult,
+    Savings,
     Usage,
 )
 
@@ -37,11 +40,13 @@ class Run:
     """Mutable, owned by one request. `used` counts the attempts that the limit of attempts counts.
 
     `holds` numbers the holds; `unbilled_nanos` is what an answer under review costs, not yet recorded.
+    `removed_tokens` is what compressors took out; `baseline` finds the deployment that it is compared with.
     `ticket` is its place in the queue, where it had to wait, `wait_until_s` when it stops waiting.
     """
 
     __slots__ = (
         "attempts",
+        "baseline",
         "cache",
         "cost_known",
         "cost_nanos",
@@ -50,6 +55,7 @@ class Run:
         "holds",
         "id",
         "notes",
+        "removed_tokens",
         "request",
         "ticket",
         "unbilled_nanos",
@@ -72,6 +78,8 @@ class Run:
         self.ticket: int | None = None
         self.wait_until_s = 0.0
         self.cache: CacheStatus = "bypass"
+        self.removed_tokens = 0
+        self.baseline: Callable[[Run], Deployment | None] | None = None
 
     def record(self, attempt: Attempt) -> None:
         """Adds an attempt and its cost."""
@@ -106,7 +114,16 @@ class Run:
             duration_s=self.deadline.elapsed_s(),
             ttft_s=ttft_s,
             logprobs=logprobs,
+            compare=functools.partial(self._savings, deployment, usage, answer_nanos(self.attempts), self.cost_nanos),
         )
+
+    def _savings(self, deployment: Deployment | None, usage: Usage, answer: int, total: int) -> Savings | None:
+        if self.baseline is None or not self.cost_known:
+            return None
+        return savings_of(
+            self.baseline(self), deployment, usage,
+            removed_tokens=self.removed_tokens, answer_nanos=answer, total_nanos=total,
+        )  # fmt: skip
 
     def from_cache(self, entry: CacheEntry, deployment: Deployment | None, tier: str, strategy: str) -> RouteResult:
         """A story that ends before it began: nobody was asked and nothing was paid."""
@@ -127,6 +144,7 @@ class Run:
             model=entry.model,
             deployment=deployment,
             duration_s=self.deadline.elapsed_s(),
+            compare=functools.partial(self._savings, deployment, entry.usage, 0, 0),
         )
 
     def final_decision(self) -> RouteDecision:

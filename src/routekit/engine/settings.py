@@ -33,6 +33,7 @@ class EngineSettings:
     cache_reuse: Reuse = "strategy"
     cache_jitter: float = 0.1
     lease_s: float = 600.0
+    baseline: str | None = None
     first_token_s: float | None = None
     idle_s: float | None = None
     min_tokens_per_s: float | None = None

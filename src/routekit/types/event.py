@@ -94,8 +94,15 @@ class Compressed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestEnded(Event):
-    """The last event of a request: either `result` or `error` is set."""
+    """The last event of a request: either `result` or `error` is set.
 
+    `attempts` and `decision` are there for failures too; `duration_s` is in seconds.
+    """
+
+    request: RouteRequest | None = field(default=None, repr=False)
+    attempts: tuple[Attempt, ...] = ()
+    decision: RouteDecision | None = field(default=None, repr=False)
+    duration_s: float = 0.0
     result: RouteResult | None = field(default=None, repr=False)
     error: BaseException | None = None
     detail: Any = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from routekit.types.decision import RouteDecision
 from routekit.types.message import Message, text_of
 from routekit.types.model import Deployment
 from routekit.types.money import ZERO, Money
+from routekit.types.savings import Savings
 from routekit.types.usage import NO_USAGE, Usage
 
 CacheStatus = Literal["miss", "hit", "semantic-hit", "bypass"]
@@ -136,7 +137,8 @@ class RouteResult:
     """The answer and its whole story. `cost` includes every attempt, failed and escalated ones too.
 
     `cache` is "miss", "hit", "semantic-hit" or "bypass"; `saved` is what a cache hit did not cost.
-    `usage` is the answering call's own; `total_usage` adds the other attempts.
+    `usage` is the answering call's own; `total_usage` adds the other attempts. `compare` computes the
+    savings when they are asked for.
     """
 
     id: str
@@ -154,6 +156,12 @@ class RouteResult:
     duration_s: float = 0.0
     ttft_s: float | None = None
     logprobs: Mapping[str, Any] | None = field(default=None, repr=False)
+    compare: Callable[[], Savings | None] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def savings(self) -> Savings | None:
+        """What this saved against the baseline deployment, and how it splits; None where a price is unknown."""
+        return None if self.compare is None else self.compare()
 
     @property
     def text(self) -> str:
@@ -187,6 +195,7 @@ class RouteResult:
             "cost_known": self.cost_known,
             "saved_usd": float(self.saved.usd),
             "saved_nanos": self.saved.nanos,
+            "savings": savings.to_dict() if (savings := self.savings) is not None else None,
             "cache": self.cache,
             "usage": self.usage.to_dict(),
             "finish_reason": self.finish_reason,

@@ -7,6 +7,6 @@ from routekit.plugin import ObserverPlugin, hookimpl
 
 @hookimpl
 def routekit_observers() -> list[ObserverPlugin]:
-    from routekit.builtin.observers import log, opentelemetry
+    from routekit.builtin.observers import log, opentelemetry, records
 
-    return [log.PLUGIN, opentelemetry.PLUGIN]
+    return [log.PLUGIN, opentelemetry.PLUGIN, records.PLUGIN]
