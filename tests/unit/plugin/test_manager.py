@@ -19,7 +19,7 @@ BUILTIN = {
     "compressor": {"trim", "json-minify"},
     "budget": {"memory", "ledger"},
     "guard": {"pattern"},
-    "observer": {"log", "opentelemetry"},
+    "observer": {"log", "opentelemetry", "records"},
 }  # fmt: skip
 
 
