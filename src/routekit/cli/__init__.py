@@ -29,6 +29,7 @@ COMMANDS = {
         "routekit.cli.simulate:simulate", "Try strategies on scripted deployments and traffic. Calls nobody."
     ),
     "spend": Lazy("routekit.cli.spend:spend", "Show what was spent and saved, and by whom."),
+    "report": Lazy("routekit.cli.report:report", "Write one page about what was spent, saved and decided."),
     "cache": Lazy("routekit.cli.cache:cache", "Show what is cached, look into a tenant's answers, erase them."),
     "ledger": Lazy("routekit.cli.ledger:ledger", "Show budgets and holds; verify, export and correct the ledger."),
     "health": Lazy("routekit.cli.health:health", "Show the state of each deployment, in running programs or afresh."),
