@@ -44,7 +44,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
-    from routekit.types import Attempt, Money, Rejection, RouteDecision, RouteResult, Usage
+    from routekit.types import Attempt, Message, Money, Rejection, RouteDecision, RouteResult, Usage
 
 Blame = Literal["deployment", "credential", "request", "local"]
 """Who an upstream failure speaks against. Only ``deployment`` and ``credential`` touch health."""
@@ -126,7 +126,13 @@ class AllUnavailableError(NoCandidateError):
 
 
 class BudgetExceededError(RoutingError):
-    """The call's worst case does not fit into what is left of a budget; nothing was sent for it."""
+    """The call's worst case does not fit into what is left of a budget; nothing was sent for it.
+
+    `partial` is what the refused turn had done so far: the assistant's and the tools' messages behind its
+    newest user message (Chat Completions dictionaries), empty at the start of one.
+    """
+
+    partial: tuple[Message, ...] = ()
 
     def __init__(
         self,
@@ -146,6 +152,12 @@ class BudgetExceededError(RoutingError):
         )
         self.scope, self.limit, self.spent, self.reserved = scope, limit, spent, reserved
         self.asked, self.resets_at, self.attempts = asked, resets_at, tuple(attempts)
+
+    @property
+    def partial_text(self) -> str:
+        """The last thing that the assistant said in `partial`, or ""."""
+        said = (message.get("content") for message in reversed(self.partial) if message.get("role") == "assistant")
+        return next((text for text in said if isinstance(text, str) and text), "")
 
 
 class BudgetUnavailableError(RoutingError):

@@ -21,6 +21,7 @@ from routekit.engine.deciding import Deciding
 from routekit.engine.health import ELSEWHERE, Health
 from routekit.engine.io import IO
 from routekit.engine.notify import Notifier
+from routekit.engine.partial import partial_of
 from routekit.engine.planner import Pool
 from routekit.engine.probes import Probes
 from routekit.engine.queue import WaitingRoom
@@ -31,7 +32,7 @@ from routekit.engine.shared import Shared, told
 from routekit.engine.snapshots import Snapshots
 from routekit.engine.stream import LiveStream, ReplayStream
 from routekit.engine.traffic import Traffic
-from routekit.errors import NoCandidateError, RoutekitError
+from routekit.errors import BudgetExceededError, NoCandidateError, RoutekitError
 from routekit.plugin import Budget, Cache, Compressor, Guard, Observer, Provider, SharedState, Strategy
 from routekit.types import (
     ACCEPT,
@@ -365,6 +366,8 @@ class Engine:
 
     def _end(self, run: Run, *, result: RouteResult | None = None, error: BaseException | None = None) -> None:
         self._snapshots.offer()
+        if isinstance(error, BudgetExceededError):
+            error.partial = partial_of(run.request.messages)
         if self._notify:
             self._notify(
                 RequestEnded(

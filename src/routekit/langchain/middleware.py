@@ -16,13 +16,15 @@ except ImportError as error:
     ) from error
 from langchain_core.messages import AIMessage
 
-from routekit.errors import BudgetExceededError, InvalidInputError
+from routekit.errors import BudgetExceededError, InvalidInputError, RoutekitError
 from routekit.langchain.binding import RoutedBinding
 from routekit.langchain.chat_model import RoutedChatModel
+from routekit.langchain.finishing import ended, last_messages, left_of, room_for
 from routekit.langchain.step import KINDS, SITE, CallSite, configured_strategy, step_of
 from routekit.plugin import Strategy
 from routekit.router import Router
 
+FINISH = "finish"
 OnBudget = str | Callable[[BudgetExceededError], str | AIMessage]
 
 _INSTEAD = {"recover": ("observe", "act"), "observe": ("act",)}
@@ -55,7 +57,9 @@ class RoutingMiddleware(AgentMiddleware[RoutingState, Any, Any]):
     middleware: give it ``model.with_strategy(...)``, or write a step rule for "summarise".
 
     `on_budget` ends a run whose budget is used up with an answer and not with `BudgetExceededError`: a
-    text, or a function of the error that returns one.
+    text, or a function of the error that returns one. "finish" asks once more, for a final answer without
+    tools that fits into what is left, and where nothing fits ends with what was found out; in both cases
+    ``response_metadata["routekit"]["budget"]`` says so.
 
     Raises (at the first call at the latest):
         InvalidInputError: the agent's model is no `RoutedChatModel`, or `kind` returned what is no kind.
@@ -110,18 +114,47 @@ class RoutingMiddleware(AgentMiddleware[RoutingState, Any, Any]):
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ModelResponse[Any] | AIMessage:
+        routed = self.routed(request)
         try:
-            return handler(self.routed(request))
+            return handler(routed)
         except BudgetExceededError as error:
-            return self._without_budget(error)
+            if self._on_budget != FINISH:
+                return self._without_budget(error)
+            last = self._last(routed, error)
+            try:
+                return ended(None, error) if last is None else _noted(handler(last), error)
+            except RoutekitError:
+                return ended(None, error)
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
     ) -> ModelResponse[Any] | AIMessage:
+        routed = self.routed(request)
         try:
-            return await handler(self.routed(request))
+            return await handler(routed)
         except BudgetExceededError as error:
-            return self._without_budget(error)
+            if self._on_budget != FINISH:
+                return self._without_budget(error)
+            last = self._last(routed, error)
+            try:
+                return ended(None, error) if last is None else _noted(await handler(last), error)
+            except RoutekitError:
+                return ended(None, error)
+
+    def _last(self, routed: ModelRequest[Any], error: BudgetExceededError) -> ModelRequest[Any] | None:
+        """The request for a last answer with what is left; None where nothing can be had for it."""
+        model = _routed(routed.model)
+        messages = last_messages(routed.messages)
+        whole = messages if routed.system_message is None else [routed.system_message, *messages]
+        where = {name: found for name in ("model", "group") if (found := getattr(model, name)) is not None}
+        room = room_for(model.router, whole, routed.tools, left_of(error), **where)
+        if room is None:
+            return None
+        settings = {
+            **routed.model_settings, "strategy": "cheapest", "model": room.deployment, "max_tokens": room.max_tokens,
+        }  # fmt: skip
+        choice = "none" if routed.tools else None
+        return routed.override(messages=messages, tool_choice=choice, response_format=None, model_settings=settings)
 
     def routed(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         """The request with its strategy and its place in the run in `model_settings`."""
@@ -160,11 +193,23 @@ class RoutingMiddleware(AgentMiddleware[RoutingState, Any, Any]):
         return said if isinstance(said, AIMessage) else AIMessage(content=said)
 
 
+def _noted(answer: Any, error: BudgetExceededError) -> Any:
+    """The handler's answer, with the note on its message."""
+    for message in getattr(answer, "result", [answer]):
+        if isinstance(message, AIMessage):
+            ended(message, error)
+    return answer
+
+
 def _router_of(model: Any) -> Router:
+    return _routed(model).router
+
+
+def _routed(model: Any) -> RoutedChatModel:
     routed = model.bound if isinstance(model, RoutedBinding) else model
     if not isinstance(routed, RoutedChatModel):
         raise InvalidInputError(
             f"RoutingMiddleware needs an agent whose model is a RoutedChatModel; this one's is a "
             f"{type(routed).__name__}. Pass create_agent(RoutedChatModel(...), ...)"
         )
-    return routed.router
+    return routed
