@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from typing import NamedTuple
 
 from routekit.types import Clock, RouteRequest, text_of
 
@@ -16,13 +17,25 @@ MIN_TOKENS = 1024
 _KEPT = 10_000
 
 
+class Holder(NamedTuple):
+    """Who answered a conversation last, and the strategy that chose them."""
+
+    deployment: str
+    strategy: str
+    at: float
+
+
 class PrefixMemory:
-    """Remembers, per conversation, who answered last and how many tokens its prefix had."""
+    """Remembers, per conversation, who answered last and how many tokens its prefix had.
+
+    Of short conversations without tools nothing: their prefix is cached by nobody.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._seen: OrderedDict[int, dict[str, tuple[float, int]]] = OrderedDict()
+        self._last: OrderedDict[int, Holder] = OrderedDict()
 
     def cached(self, request: RouteRequest, input_tokens: int) -> dict[str, int]:
         """Tokens per deployment that would be charged at the cached price."""
@@ -39,12 +52,25 @@ class PrefixMemory:
                 if now - at <= HELD_S and tokens >= MIN_TOKENS
             }
 
-    def remember(self, request: RouteRequest, deployment: str, input_tokens: int) -> None:
-        """Notes that `deployment` has just read this conversation."""
-        if input_tokens < MIN_TOKENS:
+    def holder(self, request: RouteRequest) -> Holder | None:
+        """Who answered this conversation last, if that is no longer ago than a prefix is held."""
+        if not self._last:
+            return None
+        found = self._last.get(_conversation(request))
+        return found if found is not None and self._clock.monotonic() - found.at <= HELD_S else None
+
+    def remember(self, request: RouteRequest, deployment: str, input_tokens: int, strategy: str = "") -> None:
+        """Notes that `deployment` has just read this conversation, chosen by `strategy`."""
+        if input_tokens < MIN_TOKENS and not request.tools:
             return
         key = _conversation(request)
         with self._lock:
+            self._last[key] = Holder(deployment, strategy, self._clock.monotonic())
+            self._last.move_to_end(key)
+            if len(self._last) > _KEPT:
+                self._last.popitem(last=False)
+            if input_tokens < MIN_TOKENS:
+                return
             self._seen.setdefault(key, {})[deployment] = (self._clock.monotonic(), input_tokens)
             self._seen.move_to_end(key)
             if len(self._seen) > _KEPT:

@@ -209,7 +209,8 @@ class Asking:
                 output_tokens=usage.output_tokens if usage else 0, input_tokens=permit.candidate.work.input_tokens,
             )  # fmt: skip
             if usage is not None and permit.role == "answer":
-                self._prefixes.remember(run.request, deployment.name, usage.input_tokens)
+                path = run.decision.path if run.decision is not None else ()
+                self._prefixes.remember(run.request, deployment.name, usage.input_tokens, path[-1] if path else "")
         else:
             self._health.left(permit.admission)
         self._overload.ended(permit, outcome, error)

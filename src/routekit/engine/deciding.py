@@ -264,6 +264,13 @@ class Deciding:
         load = strategy.uses_load
         latency = self._health.latencies() if load or strategy.uses_latency else {}
         cached = self._prefixes.cached(run.request, input_tokens) if input_tokens >= MIN_TOKENS else {}
+        holder = self._prefixes.holder(run.request) if cached or run.request.tools else None
+        if holder is not None:
+            return Signals(
+                self._rng.getrandbits(32), self._clock.time(), latency, self._health.in_flight() if load else {},
+                cached, holder=holder.deployment, holder_strategy=holder.strategy,
+                in_tool_loop=run.request.messages[-1].get("role") == "tool",
+            )  # fmt: skip
         return Signals(
             self._rng.getrandbits(32),
             self._clock.time(),

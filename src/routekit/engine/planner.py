@@ -17,6 +17,7 @@ from routekit.types import (
     Signals,
     Work,
 )
+from routekit.types.money import TOKENS_PER_PRICE
 
 RETENTIONS = {"zero": 0, "none": 0, "30d": 30, "default": 30, "unlimited": 10**9}
 """Known retention words in days; "zero" is the strictest."""
@@ -106,22 +107,46 @@ def plan(
     dynamic: list[Rejection] = []
     candidates: list[Candidate] = []
     latency, cached = signals.latency, signals.cached_prefix
+    loss = _loss(feasible, signals) if signals.holder in cached else 0
     if tokens <= smallest and not unavailable and ceiling is None and not price_required:
         if latency or cached:
             for d, quality, inferred in feasible:
                 name = d.name
-                candidates.append(Candidate(d, quality, inferred, work, cached.get(name, 0), latency.get(name)))
+                lost = switching_nanos(d, signals, loss) if loss else 0
+                candidates.append(Candidate(d, quality, inferred, work, cached.get(name, 0), latency.get(name), lost))
         else:
             candidates = [Candidate(d, quality, inferred, work) for d, quality, inferred in feasible]
         return Plan(candidates, rejections)
     for d, quality, inferred in feasible:
-        candidate = Candidate(d, quality, inferred, work, cached.get(d.name, 0), latency.get(d.name))
+        lost = switching_nanos(d, signals, loss) if loss else 0
+        candidate = Candidate(d, quality, inferred, work, cached.get(d.name, 0), latency.get(d.name), lost)
         misfit = _dynamic_misfit(candidate, tokens, unavailable, ceiling, price_required)
         if misfit is None:
             candidates.append(candidate)
         else:
             dynamic.append(Rejection(deployment=d, code=misfit[0], reason=misfit[1]))
     return Plan(candidates, (*rejections, *dynamic))
+
+
+def switching_nanos(deployment: Deployment, signals: Signals, loss: int) -> int:
+    """What a conversation loses that leaves its holder for this deployment: the discount there (`loss`), and the
+    premium for writing the prefix into another cache. Nothing where the prefix is held, too."""
+    if deployment.name in signals.cached_prefix:
+        return 0
+    price = deployment.model.price
+    if price is None or price.cache_write is None or price.cache_write <= price.input:
+        return loss
+    held = signals.cached_prefix[signals.holder or ""]
+    return loss - (-held * (price.cache_write - price.input) // TOKENS_PER_PRICE)
+
+
+def _loss(feasible: Sequence[Row], signals: Signals) -> int:
+    """What the holder's prompt cache saves at the next turn; 0 where it cannot serve, or charges the same."""
+    price = next((row.deployment.model.price for row in feasible if row.deployment.name == signals.holder), None)
+    if price is None or price.cached_input is None or price.cached_input >= price.input:
+        return 0
+    held = signals.cached_prefix[signals.holder or ""]
+    return -(-held * (price.input - price.cached_input) // TOKENS_PER_PRICE)
 
 
 def panics(avoided: int, able: int) -> bool:

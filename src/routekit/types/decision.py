@@ -70,8 +70,9 @@ class Signals(NamedTuple):
 
     Mappings are keyed by deployment name and only hold deployments something is known about.
     `cached_prefix` is how many leading tokens of this conversation a deployment's provider still
-    holds in its prompt cache. `seed` makes random strategies repeatable. `extra` is what a
-    strategy's own `gather` added.
+    holds in its prompt cache. `holder` answered this conversation last, a short while ago, chosen by
+    `holder_strategy`; `in_tool_loop` says that the newest message is a tool's result. `seed` makes
+    random strategies repeatable. `extra` is what a strategy's own `gather` added.
     """
 
     seed: int = 0
@@ -80,6 +81,9 @@ class Signals(NamedTuple):
     in_flight: Mapping[str, int] = _EMPTY
     cached_prefix: Mapping[str, int] = _EMPTY
     extra: Mapping[str, Any] = _EMPTY
+    holder: str | None = None
+    holder_strategy: str = ""
+    in_tool_loop: bool = False
 
 
 NO_SIGNALS = Signals()
@@ -88,11 +92,12 @@ NO_SIGNALS = Signals()
 class Candidate:
     """A feasible deployment with what the request would cost there. Immutable by convention.
 
-    `quality` is always set; `quality_inferred` says that nobody measured it. `cost_nanos` and
+    `quality` is always set; `quality_inferred` says that nobody measured it. `switching_nanos` is what is
+    lost when this conversation leaves its holder for this one. `cost_nanos` and
     `worst_nanos` (nano-dollars, None where the price is unknown) are what strategies compare.
     """
 
-    __slots__ = ("cached_tokens", "deployment", "latency", "quality", "quality_inferred", "work")
+    __slots__ = ("cached_tokens", "deployment", "latency", "quality", "quality_inferred", "switching_nanos", "work")
 
     def __init__(
         self,
@@ -102,6 +107,7 @@ class Candidate:
         work: Work,
         cached_tokens: int = 0,
         latency: Latency | None = None,
+        switching_nanos: int = 0,
     ) -> None:
         self.deployment = deployment
         self.quality = quality
@@ -109,6 +115,7 @@ class Candidate:
         self.work = work
         self.cached_tokens = cached_tokens
         self.latency = latency
+        self.switching_nanos = switching_nanos
 
     @property
     def name(self) -> str:
@@ -270,6 +277,7 @@ class RouteDecision:
                     "input_tokens": r.candidate.work.input_tokens,
                     "output_tokens": r.candidate.work.output_tokens,
                     "cached_tokens": r.candidate.cached_tokens,
+                    "switching_nanos": r.candidate.switching_nanos,
                     "ttft_s": r.candidate.latency.ttft_p50_s if r.candidate.latency else None,
                 }
                 for r in self.ranked
@@ -278,6 +286,7 @@ class RouteDecision:
                 {"deployment": r.deployment.name, "code": r.code, "reason": r.reason} for r in self.rejections
             ],
             "notes": list(self.notes),
+            "holder": self.signals.holder,
             "seed": self.signals.seed,
         }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
+from routekit.builtin.strategies._affinity import stays_in_loop, told, with_switching
 from routekit.builtin.strategies._ranking import (
     by_name,
     costs_of,
@@ -23,6 +24,9 @@ from routekit.types import Candidate, Ranking, RouteDecision, RouteRequest, Sign
 
 class BalancedOptions(Options):
     dial: float = Field(0.5, ge=0, le=1, description="0: cost only. 1: quality only.")
+    affinity: bool = Field(
+        True, description="Whether what leaving a conversation's prompt cache loses counts, and a tool loop stays."
+    )
     latency_weight: float = Field(0.0, ge=0, le=1, description="The share of the score that speed has.")
 
 
@@ -44,6 +48,9 @@ class Balanced(Strategy):
     same at either end. Where all candidates are equal a figure is 1 for each. An unknown price counts as the
     dearest, an unknown time as the median one; failures lengthen a time. Equal scores go to the
     higher quality, then to the name. The score is between 0 and 1.
+
+    Inside a conversation c has on top what leaving its holder's prompt cache would lose, and a tool loop
+    ends where it began; the one that stays for that stands first with whatever score it has.
     """
 
     name = "balanced"
@@ -60,7 +67,8 @@ class Balanced(Strategy):
             return self.decision(Ranking(), "no candidate is left", signals)
         dial, weight = self.options.dial, self.options.latency_weight
         raw = [candidate.quality for candidate in ordered]
-        quality, cheapness = _shares(raw), _cheapness(ordered)
+        held = self.options.affinity and signals.holder is not None
+        quality, cheapness = _shares(raw), _cheapness(ordered, held)
         part_q, part_c = (1 - weight) * dial, (1 - weight) * (1 - dial)
         scores = [part_q * q + part_c * c for q, c in zip(quality, cheapness, strict=True)]
         if weight:
@@ -68,16 +76,23 @@ class Balanced(Strategy):
             scores = [score + weight * s for score, s in zip(scores, speed, strict=True)]
         places = sorted(range(len(ordered)), key=raw.__getitem__, reverse=True)
         places.sort(key=scores.__getitem__, reverse=True)
+        stays = stays_in_loop([ordered[i] for i in places], signals, self.name) if held else None
+        if stays:
+            places.insert(0, places.pop(stays))
         first = places[0]
         reason = (
             f"the best balance at dial {dial:g}: quality {quality_text(ordered[first])}, expected cost "
             f"{money_text(ordered[first].cost_nanos)}, score {scores[first]:.3f}"
         )
+        if held:
+            reason = told(reason, ordered[first], signals, in_loop=stays is not None)
         return self.decision(Ranking([ordered[i] for i in places], [scores[i] for i in places]), reason, signals)
 
 
-def _cheapness(candidates: list[Candidate]) -> list[float]:
+def _cheapness(candidates: list[Candidate], held: bool) -> list[float]:
     costs = costs_of(candidates)
+    if held:
+        costs = with_switching(costs, candidates)
     known = [-math.log1p(cost) for cost in costs if cost is not None]
     if len(known) == len(costs):
         return _shares(known)

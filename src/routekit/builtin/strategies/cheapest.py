@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from routekit.builtin.strategies._affinity import moved_first, stays_in_loop, told, with_switching
 from routekit.builtin.strategies._ranking import all_differ, by_name, costs_of, money_text, places, quality_text
 from routekit.plugin import Options, Strategy
 from routekit.types import Candidate, Ranking, Rejection, RouteDecision, RouteRequest, Signals
@@ -13,6 +14,9 @@ from routekit.types import Candidate, Ranking, Rejection, RouteDecision, RouteRe
 
 class CheapestOptions(Options):
     min_quality: float = Field(0.0, ge=0, le=1, description="Candidates below this quality (0..1) are not asked.")
+    affinity: bool = Field(
+        True, description="Whether what leaving a conversation's prompt cache loses counts, and a tool loop stays."
+    )
     strict: bool = Field(
         True, description="Whether nobody is asked when all are below min_quality. Off: the best there is, then."
     )
@@ -26,6 +30,9 @@ class Cheapest(Strategy):
     rising quality (equal quality by cost), so that a fallback is not a weaker model while there is
     another one; then the weaker ones, best first. Where no price is known, a candidate stands
     behind all whose price is.
+
+    Inside a conversation it switches only when that pays: leaving the deployment whose provider holds the
+    conversation's beginning in its prompt cache counts as a cost, and a tool loop ends where it began.
 
     The score is the place in the chain: its length for the first, 1 for the last.
     """
@@ -44,15 +51,24 @@ class Cheapest(Strategy):
         if not all_differ(costs):
             ordered = by_name(fit)
             costs = costs_of(ordered)
+        held = self.options.affinity and signals.holder is not None
+        if held:
+            costs = with_switching(costs, ordered)
         chain = _chain([c for c, cost in zip(ordered, costs, strict=True) if cost is not None],
                        [cost for cost in costs if cost is not None])  # fmt: skip
         if len(chain) < len(fit):
             unpriced = [c for c, cost in zip(ordered, costs, strict=True) if cost is None]
             chain += _chain(unpriced, [0] * len(unpriced))
+        stays = stays_in_loop(chain, signals, self.name) if held else None
+        if stays:
+            chain = moved_first(chain, stays)
+        reason = self._reason(chain)
+        if held and chain:
+            reason = told(reason, chain[0], signals, in_loop=stays is not None)
         return RouteDecision(
             strategy=self.name,
             ranked=Ranking(chain, places(len(chain))),
-            reason=self._reason(chain),
+            reason=reason,
             rejections=self._too_weak(candidates) if len(fit) < len(candidates) else (),
             signals=signals,
             path=(self.name,),
