@@ -8,6 +8,7 @@ for every figure which of them it came from.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -18,7 +19,7 @@ from importlib import metadata, resources, util
 from pathlib import Path
 from typing import Any
 
-from routekit.types import CAPABILITIES, Model, Price
+from routekit.types import CAPABILITIES, Model, Price, Tier
 from routekit.types.money import nanos_from_usd
 
 ASSUMED_CAPABILITIES = frozenset({"chat", "streaming", "tools", "json_schema", "json_object"})
@@ -40,6 +41,7 @@ _FLAGS = {
 _DATED = re.compile(r"(?:-\d{4}-\d{2}-\d{2}|[-@]\d{8})$")
 """How snapshots are named: ``gpt-5-mini-2025-08-07``, ``claude-opus-4-6-20260205``, ``...@20260205``."""
 
+_ABOVE = re.compile(r"input_cost_per_token_above_(\d+)k_tokens(|_batches|_flex|_priority)")
 _FAMILIES = {"bedrock": ("bedrock", "bedrock_converse"), "cohere": ("cohere", "cohere_chat")}
 _OWN_MACHINE = frozenset({"ollama", "ollama_chat", "lemonade", "llamafile", "lm_studio", "hosted_vllm"})
 _NOT_VENDORS = frozenset({"litellm", "openai-compatible"})
@@ -147,6 +149,17 @@ class Catalog:
             return "litellm price map"
 
     @cached_property
+    def as_of(self) -> str:
+        """The day (YYYY-MM-DD) on which the price map came to this machine, for it has no date; "" where unknown."""
+        if self._given is not None:
+            return ""
+        spec = util.find_spec("litellm")
+        file = None if spec is None or spec.origin is None else Path(spec.origin).with_name(_MAP_FILE)
+        if file is None or not file.is_file():
+            return ""
+        return dt.datetime.fromtimestamp(file.stat().st_mtime, dt.UTC).date().isoformat()
+
+    @cached_property
     def entries(self) -> Mapping[str, Mapping[str, Any]]:
         """The price map, text and embedding models only; empty where litellm is not installed."""
         entries = self._given if self._given is not None else _read_map()
@@ -248,7 +261,7 @@ class Catalog:
     def _from_map(self, model_id: str, key: str) -> Model:
         entry = self.entries[key]
         source = self.source if model_id == key else f"{self.source}, entry {key!r}"
-        price, price_source = _price(entry, source)
+        price, price_source = _price(entry, source, self.as_of)
         window, output = _count(entry.get("max_input_tokens")), _count(entry.get("max_output_tokens"))
         if window is None:
             window = _count(entry.get("max_tokens"))
@@ -368,11 +381,10 @@ def _endpoint_at(base_url: str | None) -> Endpoint | None:
     return None
 
 
-def _price(entry: Mapping[str, Any], source: str) -> tuple[Price | None, str]:
+def _price(entry: Mapping[str, Any], source: str, as_of: str) -> tuple[Price | None, str]:
     """The price and where it came from, or why there is none.
 
-    The map has dollars per token as floats. Prices that depend on the length of the prompt, the
-    time of day, the service tier or the medium are left out: `Price` has one figure per kind.
+    The map has dollars per token as floats. Prices per image, second or query are left out.
     """
     per_token_in, per_token_out = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")
     if per_token_out is None and entry.get("mode") == "embedding":
@@ -382,19 +394,51 @@ def _price(entry: Mapping[str, Any], source: str) -> tuple[Price | None, str]:
         return None, f"unknown ({source} has no price per token)"
     if not inward and not outward and entry.get("litellm_provider") not in _OWN_MACHINE:
         return None, f"unknown ({source} says 0 for a hosted model)"
-    if any(key.startswith("input_cost_per_token_above_") and entry[key] is not None for key in entry):
-        source = f"{source}; long prompts cost more than is said here"
-    price = Price(
-        input=inward,
-        output=outward,
-        cached_input=_nanos(entry.get("cache_read_input_token_cost")),
-        # Some entries say 0 where a provider charges cache writes like input and not on top of it.
-        cache_write=_nanos(entry.get("cache_creation_input_token_cost")) or None,
-        reasoning=_nanos(entry.get("output_cost_per_reasoning_token")) or None,
+    services = []
+    for name, suffix in (("batch", "_batches"), ("flex", "_flex"), ("priority", "_priority")):
+        own_in, own_out = (
+            _nanos(entry.get(f"input_cost_per_token{suffix}")),
+            _nanos(entry.get(f"output_cost_per_token{suffix}")),
+        )
+        if own_in is not None and own_out is not None:
+            services.append((name, _of_service(entry, own_in, own_out, suffix)))
+    price = replace(
+        _of_service(entry, inward, outward, ""),
         per_request=_nanos(entry.get("input_cost_per_request"), tokens=1) or 0,
+        audio_input=_nanos(entry.get("input_cost_per_audio_token")) or None,
+        audio_output=_nanos(entry.get("output_cost_per_audio_token")) or None,
+        image_input=_nanos(entry.get("input_cost_per_image_token")) or None,
+        services=tuple(services),
         source=source,
+        as_of=as_of,
     )
     return price, source
+
+
+def _of_service(entry: Mapping[str, Any], inward: int, outward: int, suffix: str) -> Price:
+    """The prices of one service tier, whose names in the map end in `suffix`; none for the usual one."""
+    tiers = []
+    for key in entry:
+        if (found := _ABOVE.fullmatch(key)) is not None and found[2] == suffix and entry[key] is not None:
+            above = f"_above_{found[1]}k_tokens{suffix}"
+            tiers.append(
+                Tier(
+                    above_tokens=int(found[1]) * 1000,
+                    input=_nanos(entry[key]),
+                    output=_nanos(entry.get(f"output_cost_per_token{above}")),
+                    cached_input=_nanos(entry.get(f"cache_read_input_token_cost{above}")),
+                    cache_write=_nanos(entry.get(f"cache_creation_input_token_cost{above}")) or None,
+                )
+            )
+    return Price(
+        input=inward,
+        output=outward,
+        cached_input=_nanos(entry.get(f"cache_read_input_token_cost{suffix}")),
+        # Some entries say 0 where a provider charges cache writes like input and not on top of it.
+        cache_write=_nanos(entry.get(f"cache_creation_input_token_cost{suffix}")) or None,
+        reasoning=(_nanos(entry.get("output_cost_per_reasoning_token")) or None) if not suffix else None,
+        tiers=tuple(tiers),
+    )
 
 
 def _nanos(dollars: Any, tokens: int = 1_000_000) -> int | None:

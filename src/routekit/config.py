@@ -8,6 +8,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -22,7 +23,19 @@ from routekit.errors import ConfigError, InvalidInputError
 from routekit.plugin import Options, Strategy
 from routekit.plugin.options import config_error
 from routekit.plugin.registry import Registry
-from routekit.types import CALENDAR_WINDOWS, CAPABILITIES, WARN_AT, BudgetScope, Deployment, Limits, Money, Price
+from routekit.types import (
+    CALENDAR_WINDOWS,
+    CAPABILITIES,
+    WARN_AT,
+    BudgetScope,
+    Deployment,
+    Limits,
+    Money,
+    OffPeak,
+    Price,
+    Tier,
+)
+from routekit.types.money import nanos_from_usd
 
 FILE_NAME = "routekit.toml"
 SCOPE_KINDS = ("global", "project", "tag", "user", "run", "step", "provider", "deployment", "key")
@@ -38,6 +51,14 @@ def _is_strategy(value: Any) -> Any:
 
 StrategySpec = Annotated[Any, AfterValidator(_is_strategy)]
 """A strategy's name, a table with `use` and options, or (in a dictionary) an instance."""
+
+
+def _known_zone(value: str) -> str:
+    try:
+        dt.datetime.now(ZoneInfo(value))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError('unknown time zone; use an IANA name such as "Europe/Berlin"') from None
+    return value
 
 
 class _Table(BaseModel):
@@ -63,8 +84,44 @@ class RouterTable(_Table):
     shared: str | dict[str, Any] | None = None
 
 
+class TierTable(_Table):
+    """What the whole of a request costs whose input is longer than `above_tokens`; what is left out costs as below."""
+
+    above_tokens: int = Field(ge=1)
+    input: float | None = Field(default=None, ge=0)
+    output: float | None = Field(default=None, ge=0)
+    cached_input: float | None = Field(default=None, ge=0)
+    cache_write: float | None = Field(default=None, ge=0)
+
+    def to_tier(self) -> Tier:
+        known = {key: nanos_from_usd(value) for key, value in self if key != "above_tokens" and value is not None}
+        return Tier(above_tokens=self.above_tokens, **known)
+
+
+class OffPeakTable(_Table):
+    """A daily window, "HH:MM" to "HH:MM" in `timezone`, in which everything costs `percent` of the price."""
+
+    start: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    end: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    percent: int = Field(ge=0, le=100)
+    timezone: str = "UTC"
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        return _known_zone(value)
+
+    def to_window(self) -> OffPeak:
+        start, end = (int(at[:2]) * 60 + int(at[3:]) for at in (self.start, self.end))
+        return OffPeak(start_minute=start, end_minute=end, percent=self.percent, timezone=self.timezone)
+
+
 class PriceTable(_Table):
-    """US dollars per million tokens; `per_request` in US dollars."""
+    """US dollars per million tokens; `per_request` in US dollars.
+
+    `tiers` hold for long requests. `batch_percent` is what the service tiers "batch" and "flex" cost of it,
+    `off_peak` what some hours do. `as_of` is the day (YYYY-MM-DD) on which it was looked up.
+    """
 
     input: float = Field(ge=0)
     output: float = Field(ge=0)
@@ -72,17 +129,28 @@ class PriceTable(_Table):
     cache_write: float | None = Field(default=None, ge=0)
     reasoning: float | None = Field(default=None, ge=0)
     per_request: float = Field(default=0, ge=0)
+    audio_input: float | None = Field(default=None, ge=0)
+    audio_output: float | None = Field(default=None, ge=0)
+    image_input: float | None = Field(default=None, ge=0)
+    tiers: list[TierTable] = []
+    batch_percent: int | None = Field(default=None, ge=0, le=100)
+    off_peak: list[OffPeakTable] = []
+    as_of: dt.date | None = None
 
     def to_price(self) -> Price:
-        per_million = {
-            key: value for key, value in self.model_dump(exclude={"per_request"}).items() if value is not None
-        }
-        price = Price.from_usd(source="configuration", **per_million)
-        per_request = Money.from_usd(self.per_request).nanos
-        return Price(
-            input=price.input, output=price.output, cached_input=price.cached_input, cache_write=price.cache_write,
-            reasoning=price.reasoning, per_request=per_request, source="configuration",
-        )  # fmt: skip
+        whole = {"per_request", "tiers", "batch_percent", "off_peak", "as_of"}
+        per_million = {key: value for key, value in self.model_dump(exclude=whole).items() if value is not None}
+        price = replace(
+            Price.from_usd(source="configuration", **per_million),
+            per_request=nanos_from_usd(self.per_request),
+            tiers=tuple(tier.to_tier() for tier in self.tiers),
+            off_peak=tuple(window.to_window() for window in self.off_peak),
+            as_of=self.as_of.isoformat() if self.as_of else "",
+        )
+        if self.batch_percent is None:
+            return price
+        cheaper = price.scaled(self.batch_percent)
+        return replace(price, services=(("batch", cheaper), ("flex", cheaper)))
 
 
 class LimitsTable(_Table):
@@ -190,11 +258,7 @@ class BudgetTable(_Table):
     @field_validator("timezone")
     @classmethod
     def _zone(cls, value: str) -> str:
-        try:
-            dt.datetime.now(ZoneInfo(value))
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError('unknown time zone; use an IANA name such as "Europe/Berlin"') from None
-        return value
+        return _known_zone(value)
 
     def to_scope(self) -> BudgetScope:
         return BudgetScope(

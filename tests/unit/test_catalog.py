@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routekit.catalog import ASSUMED_CAPABILITIES, KNOWN_ENDPOINTS, Catalog, deployments_from_env, local_deployments
-from routekit.types import CAPABILITIES, Price
+from routekit.types import CAPABILITIES, Price, Tier
 
 CATALOG = Catalog.load()
 
@@ -43,7 +45,10 @@ def test_reads_the_installed_price_map_without_importing_litellm():
 def test_a_listed_model_has_exact_figures_and_says_whose_they_are():
     model = CATALOG.lookup("gpt-5-mini")
     assert model is not None
-    assert model.price == Price.from_usd(input="0.25", cached_input="0.025", output="2")
+    assert dataclasses.replace(model.price, services=()) == Price.from_usd(
+        input="0.25", cached_input="0.025", output="2"
+    )
+    assert dict(model.price.services)["batch"].output == model.price.output // 2
     assert model.context_window == 272_000
     assert model.max_output == 128_000
     assert {"chat", "streaming", "tools", "json_schema", "vision", "reasoning", "prompt_cache"} <= model.capabilities
@@ -156,9 +161,29 @@ def test_a_cache_write_price_of_zero_is_not_taken_for_a_gift():
     assert model.price.cached_input == 6_000_000
 
 
-def test_a_price_that_rises_with_the_prompt_says_so():
-    model = small_map(m=chat(input_cost_per_token_above_200k_tokens=5e-07)).lookup("m")
-    assert "long prompts cost more" in model.sources["price"]
+def test_prices_by_length_service_and_medium_are_read():
+    figures = {
+        "input_cost_per_token": 1e-06, "output_cost_per_token": 4e-06, "input_cost_per_token_above_200k_tokens": 2e-06,
+        "output_cost_per_token_above_200k_tokens": 6e-06, "cache_read_input_token_cost_above_200k_tokens": 2e-07,
+        "input_cost_per_token_batches": 5e-07, "output_cost_per_token_batches": 2e-06,
+        "input_cost_per_token_above_200k_tokens_batches": 1e-06, "input_cost_per_token_priority": 2e-06,
+        "output_cost_per_token_priority": 8e-06, "input_cost_per_audio_token": 7e-06,
+        "output_cost_per_audio_token": 9e-06, "input_cost_per_image_token": 3e-06,
+    }  # fmt: skip
+    price = small_map(m=chat(**figures)).lookup("m").price
+    assert price.tiers == (Tier(above_tokens=200_000, input=2 * 10**9, output=6 * 10**9, cached_input=2 * 10**8),)
+    assert (price.audio_input, price.audio_output, price.image_input) == (7 * 10**9, 9 * 10**9, 3 * 10**9)
+    services = dict(price.services)
+    assert set(services) == {"batch", "priority"}
+    assert services["batch"].tiers == (Tier(above_tokens=200_000, input=10**9),)
+    assert price.for_request(300_000, "batch").output == 2 * 10**9
+    assert price.for_request(10, "priority").input == 2 * 10**9
+    assert price.for_request(10, "auto").input == 10**9
+
+
+def test_prices_of_the_map_have_a_day():
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d", CATALOG.lookup("gpt-5-mini").price.as_of)
+    assert small_map(m=chat()).lookup("m").price.as_of == ""
 
 
 def test_embedding_models_embed_and_do_not_chat():

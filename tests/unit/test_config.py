@@ -8,6 +8,7 @@ import pytest
 
 from routekit import ConfigError, InvalidInputError, PluginNotFoundError, Router
 from routekit.config import Config, home_of
+from routekit.types import OffPeak, Tier
 
 TABLE = {"name": "a", "provider": "openai-compatible", "model": "m", "base_url": "http://127.0.0.1:9/v1"}
 
@@ -195,3 +196,26 @@ def test_a_misspelt_argument_is_not_sent_on_in_silence(typo: dict, meant: str) -
     for passed in ("temperature", "stop", "store", "models", "modalities", "top_p", "seed", "tool_choice"):
         router = Router.from_dict({"deployments": [TABLE]})
         router.explain("hi", **{passed: 1})
+
+
+def test_a_price_may_have_tiers_hours_and_services() -> None:
+    table = {
+        "input": 1, "output": 4, "audio_input": 8, "as_of": "2026-11-01", "batch_percent": 50,
+        "tiers": [{"above_tokens": 200_000, "input": 2}],
+        "off_peak": [{"start": "16:30", "end": "00:30", "percent": 25, "timezone": "Asia/Shanghai"}],
+    }  # fmt: skip
+    price = Config.from_dict({"deployments": [{**TABLE, "price": table}]}).deployments[0].price.to_price()
+    assert price.tiers == (Tier(above_tokens=200_000, input=2 * 10**9),)
+    assert price.off_peak == (OffPeak(start_minute=990, end_minute=30, percent=25, timezone="Asia/Shanghai"),)
+    assert price.as_of == "2026-11-01"
+    assert price.for_request(300_000, "flex").input == 10**9
+    assert price.for_request(10, "batch").audio_input == 4 * 10**9
+    for wrong in (
+        {"tiers": [{"above_tokens": 0}]},
+        {"off_peak": [{"start": "25:00", "end": "00:30", "percent": 25}]},
+        {"off_peak": [{"start": "05:00", "end": "00:30", "percent": 25, "timezone": "Mars/Base"}]},
+        {"batch_percent": 200},
+        {"as_of": "yesterday"},
+    ):
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            Config.from_dict({"deployments": [{**TABLE, "price": {"input": 1, "output": 1, **wrong}}]})

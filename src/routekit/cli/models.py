@@ -134,8 +134,20 @@ def _price(price: Price | None) -> dict[str, Any] | None:
 
     parts = ("input", "cached_input", "cache_write", "output", "reasoning", "per_request")
     found = {part: getattr(price, part) for part in parts}
-    plain = {part: None if nanos is None else str(Money(nanos).usd) for part, nanos in found.items()}
-    return {**plain, "source": price.source}
+    media = {part: nanos for part in _MEDIA if (nanos := getattr(price, part)) is not None}
+    plain = {part: None if nanos is None else str(Money(nanos).usd) for part, nanos in (found | media).items()}
+    tiers = [
+        {part: value if part == "above_tokens" else str(Money(value).usd) for part, value in tier.items()}
+        for tier in price.to_dict().get("tiers", ())
+    ]
+    return {
+        **plain,
+        "source": price.source,
+        "as_of": price.as_of or None,
+        **({"tiers": tiers} if tiers else {}),
+        **({"services": {name: _price(own) for name, own in price.services}} if price.services else {}),
+        **({"off_peak": price.to_dict()["off_peak"]} if price.off_peak else {}),
+    }
 
 
 def _row(row: dict[str, Any]) -> list[str]:
@@ -148,11 +160,14 @@ def _row(row: dict[str, Any]) -> list[str]:
         _dollars(price, "input"),
         _dollars(price, "cached_input"),
         _dollars(price, "output"),
-        row["sources"].get("price", "unknown"),
+        row["sources"].get("price", "unknown") + (f", {price['as_of']}" if price.get("as_of") else ""),
         f"{window:,}" if window else "?",
         f"{'~' if row['quality_inferred'] else ''}{row['quality']:.2f}",
         row["health"] if row["health"] == "closed" else f"{row['health']}: {row['health_reason']}",
     ]
+
+
+_MEDIA = ("audio_input", "audio_output", "image_input")
 
 
 def _dollars(price: dict[str, Any], part: str) -> str:

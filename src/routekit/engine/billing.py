@@ -147,7 +147,8 @@ class Billing:
         elif price is None:
             cost, known = ZERO, False
         else:
-            cost, known = price.cost(usage), True
+            service = permit.candidate.work.service
+            cost, known = price.cost(usage, at=self._clock.time() if price.off_peak else None, service=service), True
         hold = permit.hold
         if hold is None or self._budget is None:
             return cost, known

@@ -303,7 +303,9 @@ class Engine:
         if verdict.action != "consult" or verdict.request is None:
             return verdict
         price = answered.permit.candidate.deployment.model.price
-        run.unbilled_nanos = 0 if price is None else price.cost_nanos(answered.usage)
+        run.unbilled_nanos = (
+            0 if price is None else price.cost_nanos(answered.usage, service=answered.permit.candidate.work.service)
+        )
         try:
             consulted = await self._consult(io, run, verdict.request)
         except RoutekitError as error:

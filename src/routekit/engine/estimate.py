@@ -19,7 +19,7 @@ def work_of(request: RouteRequest, output_bound: int | None = None) -> Work:
     wanted = request.wanted_output
     limit = output_bound if wanted is None else wanted
     expected = TYPICAL_OUTPUT_TOKENS if limit is None or limit > TYPICAL_OUTPUT_TOKENS else limit
-    return Work(likely, bound, expected, limit, request.params.get("n") or 1)
+    return Work(likely, bound, expected, limit, request.params.get("n") or 1, request.params.get("service_tier"))
 
 
 def infer_quality(deployments: Sequence[Deployment]) -> dict[str, float]:

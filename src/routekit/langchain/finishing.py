@@ -67,7 +67,7 @@ def affordable_tokens(candidate: Candidate, left: Money) -> int:
     low, high = 0, min(MOST_TOKENS, model.max_output or MOST_TOKENS)
     while low < high:
         middle = (low + high + 1) // 2
-        if model.price.worst_nanos(read, middle) <= left.nanos:
+        if model.price.worst_nanos(read, middle, candidate.work.service) <= left.nanos:
             low = middle
         else:
             high = middle - 1

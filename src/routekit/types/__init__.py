@@ -48,7 +48,8 @@ from routekit.types.event import (
 )
 from routekit.types.message import Message, ToolCall, as_messages, last_user_text, text_of
 from routekit.types.model import CAPABILITIES, NO_LIMITS, Deployment, Limits, Model
-from routekit.types.money import ZERO, Money, Price
+from routekit.types.money import ZERO, Money
+from routekit.types.price import OffPeak, Price, Tier
 from routekit.types.record import CallRecord
 from routekit.types.request import NO_REQUIREMENTS, CacheMode, Requirements, RouteRequest, Step, StepKind
 from routekit.types.result import Answer, Attempt, CacheStatus, Chunk, Outcome, RouteResult
@@ -100,6 +101,7 @@ __all__ = [
     "Message",
     "Model",
     "Money",
+    "OffPeak",
     "OnExceeded",
     "Outcome",
     "PluginBypassed",
@@ -120,6 +122,7 @@ __all__ = [
     "Step",
     "StepKind",
     "SystemClock",
+    "Tier",
     "ToolCall",
     "Usage",
     "Verdict",

@@ -21,7 +21,7 @@ class Work(NamedTuple):
     `input_tokens` is a likely count, `input_bound` one that is not exceeded; `output_tokens` is what
     an answer usually takes, `output_bound` the limit that is sent, or None where the model's own
     limit applies. Both are for one answer of the `answers` wanted (the parameter ``n``), which bear
-    on the worst case only.
+    on the worst case only. `service` is the provider's service tier that was asked for.
     """
 
     input_tokens: int
@@ -29,6 +29,7 @@ class Work(NamedTuple):
     output_tokens: int
     output_bound: int | None
     answers: int = 1
+    service: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +129,8 @@ class Candidate:
         if price is None:
             return None
         work = self.work
+        if price.tiers or price.services:
+            price = price.for_request(work.input_tokens, work.service)
         total = work.input_tokens * price.input + work.output_tokens * price.output
         if self.cached_tokens and price.cached_input is not None:
             total -= self.cached_tokens * (price.input - price.cached_input)
@@ -148,7 +151,7 @@ class Candidate:
             read = window  # no model reads more than its window; a longer request is refused, not billed
         elif read >= UNBOUNDED and price.input:
             return None
-        return price.worst_nanos(read, (bound or 0) * self.work.answers)
+        return price.worst_nanos(read, (bound or 0) * self.work.answers, self.work.service)
 
     @property
     def estimate(self) -> Estimate:

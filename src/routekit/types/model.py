@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from routekit.types.money import Price
+from routekit.types.price import Price
 
 CAPABILITIES = frozenset(
     {"streaming", "tools", "json_schema", "json_object", "vision", "audio", "pdf", "logprobs", "reasoning",

@@ -1,17 +1,13 @@
-"""Money and prices: integers of a nano-dollar, from the price table to the ledger."""
+"""Money: integers of a nano-dollar, from the price table to the ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from functools import total_ordering
 
 from routekit.errors import InvalidInputError
-from routekit.types.usage import Usage
 
 NANOS_PER_USD = 1_000_000_000
-TOKENS_PER_PRICE = 1_000_000
 
 
 def nanos_from_usd(value: int | float | str | Decimal, what: str = "amount") -> int:
@@ -93,65 +89,3 @@ class Money:
 
 
 ZERO = Money(0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
-    """What a model charges, in nano-dollars per million tokens; each component is rounded up once.
-
-    A component that is None is charged like its general kind: cached input and cache writes like
-    input, reasoning like output. `per_request` is in nano-dollars. `source` says who published it.
-
-    >>> price = Price.from_usd(input=0.25, cached_input=0.025, output=2)
-    >>> price.cost(Usage(input_tokens=1000, cache_read_tokens=900, output_tokens=10)).nanos
-    67500
-    """
-
-    input: int
-    output: int
-    cached_input: int | None = None
-    cache_write: int | None = None
-    reasoning: int | None = None
-    per_request: int = 0
-    source: str = field(default="", compare=False)
-
-    @classmethod
-    def from_usd(cls, *, source: str = "", **per_million: int | float | str | Decimal) -> Price:
-        """From US dollars per million tokens, as price lists publish them."""
-        known: Mapping[str, int] = {key: nanos_from_usd(value, key) for key, value in per_million.items()}
-        return cls(source=source, **known)
-
-    def cost_nanos(self, usage: Usage) -> int:
-        """The bill for `usage` in nano-dollars."""
-        read, write = usage.cache_read_tokens, usage.cache_write_tokens
-        total = _component(max(0, usage.input_tokens - read - write), self.input) + self.per_request
-        if read:
-            total += _component(read, self.input if self.cached_input is None else self.cached_input)
-        if write:
-            total += _component(write, self.input if self.cache_write is None else self.cache_write)
-        thought = usage.reasoning_tokens if self.reasoning is not None else 0
-        total += _component(max(0, usage.output_tokens - thought), self.output)
-        if thought and self.reasoning is not None:
-            total += _component(thought, self.reasoning)
-        return total
-
-    def cost(self, usage: Usage) -> Money:
-        """The bill for `usage`."""
-        return Money(self.cost_nanos(usage))
-
-    def worst_nanos(self, input_tokens: int, output_tokens: int) -> int:
-        """The most that so many tokens can cost, whichever bucket they fall into."""
-        dearest_in = max(self.input, self.cached_input or 0, self.cache_write or 0)
-        dearest_out = max(self.output, self.reasoning or 0)
-        if not dearest_in and not dearest_out:
-            return self.per_request
-        # One component may be split over several buckets, each of them rounded up: at most five.
-        return _component(input_tokens, dearest_in) + _component(output_tokens, dearest_out) + self.per_request + 3
-
-    @property
-    def is_free(self) -> bool:
-        return not (self.input or self.output or self.per_request)
-
-
-def _component(tokens: int, nanos_per_million: int) -> int:
-    return -(-tokens * nanos_per_million // TOKENS_PER_PRICE)

@@ -12,7 +12,8 @@ class Usage:
     """Token counts in inclusive buckets, as in OpenTelemetry's GenAI conventions.
 
     `input_tokens` includes `cache_read_tokens` and `cache_write_tokens`; `output_tokens` includes
-    `reasoning_tokens`. `estimated` says that a provider reported none and these were counted here.
+    `reasoning_tokens`; what was heard, seen and spoken is in them, too. `estimated` says that a provider
+    reported none and these were counted here.
 
     >>> (Usage(input_tokens=3) + Usage(output_tokens=4)).total_tokens
     7
@@ -23,6 +24,9 @@ class Usage:
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    image_input_tokens: int = 0
     estimated: bool = False
 
     @property
@@ -36,6 +40,9 @@ class Usage:
             cache_read_tokens=self.cache_read_tokens + other.cache_read_tokens,
             cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            audio_input_tokens=self.audio_input_tokens + other.audio_input_tokens,
+            audio_output_tokens=self.audio_output_tokens + other.audio_output_tokens,
+            image_input_tokens=self.image_input_tokens + other.image_input_tokens,
             estimated=self.estimated or other.estimated,
         )
 
@@ -46,6 +53,7 @@ class Usage:
             "cache_read_tokens": self.cache_read_tokens,
             "cache_write_tokens": self.cache_write_tokens,
             "reasoning_tokens": self.reasoning_tokens,
+            **{name: value for name in _MEDIA if (value := getattr(self, name))},
             "estimated": self.estimated,
         }
 
@@ -54,13 +62,30 @@ class Usage:
         """From the ``usage`` object of a Chat Completions answer; absent details count as zero."""
         prompt = usage.get("prompt_tokens_details") or {}
         completion = usage.get("completion_tokens_details") or {}
+        whole, said = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+        read = _count(prompt.get("cached_tokens"))
+        write = _count(prompt.get("cache_write_tokens") or prompt.get("cache_creation_tokens"))
+        # Parts that are larger than their whole were not counted into it by whoever reports so: then they are added.
+        whole = max(whole, read + write)
+        thought = _count(completion.get("reasoning_tokens"))
         return cls(
-            input_tokens=int(usage.get("prompt_tokens") or 0),
-            output_tokens=int(usage.get("completion_tokens") or 0),
-            cache_read_tokens=int(prompt.get("cached_tokens") or 0),
-            cache_write_tokens=int(prompt.get("cache_write_tokens") or prompt.get("cache_creation_tokens") or 0),
-            reasoning_tokens=int(completion.get("reasoning_tokens") or 0),
+            input_tokens=whole,
+            output_tokens=max(said, thought),
+            cache_read_tokens=read,
+            cache_write_tokens=write,
+            reasoning_tokens=thought,
+            audio_input_tokens=min(whole, _count(prompt.get("audio_tokens"))),
+            audio_output_tokens=min(said, _count(completion.get("audio_tokens"))),
+            image_input_tokens=min(whole, _count(prompt.get("image_tokens"))),
         )
+
+
+_MEDIA = ("audio_input_tokens", "audio_output_tokens", "image_input_tokens")
+
+
+def _count(value: Any) -> int:
+    """A count from outside: whole, and never negative."""
+    return max(0, int(value)) if isinstance(value, int | float) and value == value else 0
 
 
 NO_USAGE = Usage()

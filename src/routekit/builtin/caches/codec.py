@@ -8,11 +8,12 @@ from typing import Any
 
 from routekit.types import CacheEntry, Money, Usage
 
-VERSION = 1
+VERSION = 2
 MAX_BYTES = 16 * 1024 * 1024
 """What an entry may unpack to. The longest answers of today's models are below one mebibyte."""
 
-_COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+_COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
+           "audio_input_tokens", "audio_output_tokens", "image_input_tokens")  # fmt: skip
 
 
 def encode(entry: CacheEntry) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from routekit.builtin.strategies._ranking import money_text
 from routekit.types import Candidate, Signals
-from routekit.types.money import TOKENS_PER_PRICE
+from routekit.types.price import TOKENS_PER_PRICE
 
 
 def with_switching(costs: list[int | None], candidates: Sequence[Candidate]) -> list[int | None]:

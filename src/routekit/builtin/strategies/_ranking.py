@@ -11,7 +11,7 @@ from operator import attrgetter
 from statistics import median
 
 from routekit.types import Candidate, Latency, Money, Signals
-from routekit.types.money import TOKENS_PER_PRICE
+from routekit.types.price import TOKENS_PER_PRICE
 
 SURVIVAL_FLOOR = 0.05
 """The least share of calls that is taken to succeed: keeps a wholly failed place's figures finite."""
@@ -31,7 +31,7 @@ def costs_of(candidates: Sequence[Candidate]) -> list[int | None]:
     taken = given = 0
     for candidate in candidates:
         price = candidate.deployment.model.price
-        if price is None or candidate.cached_tokens:
+        if price is None or candidate.cached_tokens or price.tiers or price.services:
             costs.append(candidate.cost_nanos)
             continue
         if candidate.work is not work:

@@ -345,7 +345,7 @@ def test_a_bomb_that_is_authentic_is_a_miss(cache: DiskCache, bomb: bytes) -> No
     import zlib
 
     cache.set(key("1"), entry())
-    payload = b"\x01" + zlib.compress(bomb)
+    payload = b"\x02" + zlib.compress(bomb)
     opened = cache._partition(partition(cache).name)
     opened["1"] = cache._mac(partition(cache).name, "1", payload) + payload
     assert cache.get(key("1")) is None
