@@ -61,12 +61,15 @@ def window_identity(window: Window, timezone: str, now: float) -> tuple[str, dt.
     if window not in CALENDAR_WINDOWS:
         period_s, part = rolling_period_s(window), _part(window, now)
         return f"{window}:{part}", dt.datetime.fromtimestamp((part + 1 + PARTS) * period_s / PARTS, dt.UTC)
-    local = dt.datetime.fromtimestamp(now, ZoneInfo(timezone))
+    zone = ZoneInfo(timezone)
+    local = dt.datetime.fromtimestamp(now, zone)
     if window == "hour":
         # Hours are counted in UTC: when clocks are set back one local hour happens twice.
         start = dt.datetime.fromtimestamp(now - now % 3600, dt.UTC)
         return f"hour:{start:%Y-%m-%dT%HZ}", start + dt.timedelta(hours=1)
     day = local.date()
+    if now >= _midnight(day + dt.timedelta(days=1), zone).timestamp():
+        day += dt.timedelta(days=1)  # clocks were set back over midnight: the day that has begun goes on
     if window == "week":
         day -= dt.timedelta(days=day.weekday())
         following = day + dt.timedelta(days=7)
@@ -78,8 +81,12 @@ def window_identity(window: Window, timezone: str, now: float) -> tuple[str, dt.
     else:
         following = day + dt.timedelta(days=1)
         name = f"day:{day.isoformat()}"
-    resets_at = dt.datetime(following.year, following.month, following.day, tzinfo=ZoneInfo(timezone))
-    return f"{name}@{timezone}", resets_at
+    return f"{name}@{timezone}", _midnight(following, zone)
+
+
+def _midnight(day: dt.date, zone: ZoneInfo) -> dt.datetime:
+    """The first instant of a day: where midnight happens twice the first one, where it is skipped the next that is."""
+    return dt.datetime(day.year, day.month, day.day, tzinfo=zone)
 
 
 def rolling_period_s(window: Window) -> int:
