@@ -182,14 +182,16 @@ def test_a_flushed_server_is_not_taken_for_an_empty_ledger(server: Server, tmp_p
             ledger.balance(GLOBAL)
     with opened(server, home) as later, pytest.raises(ConfigError, match="lost the ledger"):
         later.reserve(hold("c", 1))
-    with opened(server, home, accept_new=True) as accepted:
+    with opened(server, home, accept_new=True) as accepted, opened(server, tmp_path / "other") as elsewhere:
         accepted.reserve(hold("d", 90))
+        assert used(elsewhere) == (0, 90)
     with server.client() as other:
         other.flushall()
     reinitialise(server.url, home=home)
-    with opened(server, home) as again:
-        again.reserve(hold("e", 90))
-        assert used(again) == (0, 90)
+    for machine in (home, tmp_path / "other"):
+        with opened(server, machine) as again:
+            again.reserve(hold("e", 90))
+            assert used(again) == (0, 90)
 
 
 def test_two_services_on_one_server_are_apart(shared_server: Server) -> None:

@@ -22,6 +22,14 @@ POLL_FIRST_S, POLL_MOST_S = 0.01, 0.25
 """How often a process looks whether another one has answered its question."""
 
 
+PACED_WAIT_S = 30.0
+"""The longest wait for somebody else's stream, whose reader may take any time; or half of the time left, if less."""
+
+
+class _TooSlowError(Exception):
+    """Somebody reads the stream with this answer too slowly to be waited for."""
+
+
 class Hit(NamedTuple):
     """An answer that is there already, and which tier had it."""
 
@@ -122,11 +130,14 @@ class Caching:
             found = await self._lookup(io, run, key)
             if found is not None:
                 return found
-            flight, leads = self._flights.board(name)
+            flight, leads = self._flights.board(name, paced=run.request.stream)
             if not leads:
                 if flight.led_here and not io.is_async:  # waiting would stop the very thread that leads it
                     return Lead()
-                entry = await self._follow(io, run, flight)
+                try:
+                    entry = await self._follow(io, run, flight)
+                except _TooSlowError:
+                    return Lead()
                 if entry is not None:
                     return Hit("single-flight", entry)
                 continue  # the leader failed: perhaps this one leads the next flight
@@ -147,11 +158,14 @@ class Caching:
         """Waits until no other process asks the same. True: none did."""
         if self._flights.alone(name):
             return True
-        pause_s = POLL_FIRST_S
+        pause_s, began_s = POLL_FIRST_S, run.deadline.elapsed_s()
         while not self._flights.alone(name):
             left_s = run.deadline.remaining_s()
             if left_s is not None and left_s <= 0:
                 raise self._too_late(run)
+            waited_s = run.deadline.elapsed_s() - began_s
+            if waited_s >= _patience_s(left_s, waited_s) and self._flights.paced_elsewhere(name):
+                return True
             await io.sleep(pause_s if left_s is None else min(pause_s, left_s))
             pause_s = min(POLL_MOST_S, pause_s * 1.5)
         return False
@@ -183,9 +197,12 @@ class Caching:
 
     async def _follow(self, io: IO, run: Run, flight: Flight) -> CacheEntry | None:
         """What the leader found, within the follower's own deadline; None: try for yourself."""
+        left_s = run.deadline.remaining_s()
         try:
-            return await io.wait(flight, run.deadline.remaining_s())
+            return await io.wait(flight, _patience_s(left_s) if flight.paced else left_s)
         except TimeoutError:
+            if flight.paced:
+                raise _TooSlowError from None
             raise self._too_late(run) from None
 
     async def store(
@@ -237,3 +254,7 @@ class Caching:
     @property
     def closers(self) -> tuple[Callable[[], None], ...]:
         return tuple(cache.close for _, cache in self._tiers)
+
+
+def _patience_s(left_s: float | None, waited_s: float = 0.0) -> float:
+    return PACED_WAIT_S if left_s is None else min(PACED_WAIT_S, (left_s + waited_s) / 2)

@@ -14,15 +14,17 @@ from pathlib import Path
 from routekit.engine.slots import Slots
 from routekit.types import CacheEntry
 
+PACED = "stream"
 SLOT_DIGITS = 3
 """Hexadecimal digits of a slot: 4,096 files at most."""
 
 
 class Flight(concurrent.futures.Future["CacheEntry | None"]):
-    """One call under way, and the thread that leads it."""
+    """One call under way, and the thread that leads it. `paced`: its end depends on how fast a stream is read."""
 
-    def __init__(self) -> None:
+    def __init__(self, paced: bool = False) -> None:
         super().__init__()
+        self.paced = paced
         self._thread = threading.get_ident()
 
     @property
@@ -45,13 +47,13 @@ class SingleFlight:
         self._slots = None if folder is None else Slots(folder)
         self._held: dict[str, str] = {}
 
-    def board(self, key: str) -> tuple[Flight, bool]:
+    def board(self, key: str, paced: bool = False) -> tuple[Flight, bool]:
         """The flight under this key, and whether the caller leads it. A leader must `land` it."""
         with self._lock:
             flight = self._flights.get(key)
             if flight is not None:
                 return flight, False
-            flight = self._flights[key] = Flight()
+            flight = self._flights[key] = Flight(paced)
             return flight, True
 
     def land(self, key: str, flight: Flight, entry: CacheEntry | None) -> None:
@@ -75,7 +77,13 @@ class SingleFlight:
         with self._lock:
             if key in self._held or slot in self._held.values():
                 return True
-            if self._slots.take(slot, digest):
+            flight = self._flights.get(key)
+            if self._slots.take(slot, f"{digest} {PACED}" if flight is not None and flight.paced else digest):
                 self._held[key] = slot
                 return True
-        return self._slots.label(slot) != digest
+        return self._slots.label(slot).partition(" ")[0] != digest
+
+    def paced_elsewhere(self, key: str) -> bool:
+        """Whether the process that asks the same is reading a stream."""
+        digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+        return self._slots is not None and self._slots.label(digest[:SLOT_DIGITS]) == f"{digest} {PACED}"

@@ -320,6 +320,21 @@ def test_a_stream_that_its_leader_leaves_is_taken_over(tmp_path: Path) -> None:
     assert provider.calls == 2
 
 
+def test_a_stream_that_is_read_slowly_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    provider = Slow(0.01)
+
+    async def main(one: Router, other: Router) -> list[str]:
+        leader = one.astream("hi")
+        await anext(leader)  # and its reader falls asleep
+        found = [await one.acomplete("hi", deadline_s=0.6), await other.acomplete("hi", deadline_s=0.6)]
+        await leader.aclose()
+        return [result.text for result in found]
+
+    tiers = ("memory", "disk")
+    with real(provider, tmp_path, *tiers) as one, real(provider, tmp_path, *tiers) as other:
+        assert asyncio.run(main(one, other)) == ["slow", "slow"]
+
+
 def test_failures_are_not_shared_and_a_cancelled_leader_hands_over(tmp_path: Path) -> None:
     provider = Slow(0.05, fail=1)
 

@@ -112,11 +112,12 @@ def epoch_of(client: Any, prefix: str, home: Path | None, accept_new: bool) -> s
         ConfigError: this machine has seen another ledger here: its data is gone.
         BudgetUnavailableError: the server does not answer.
     """
-    note = None if home is None else home / "redis" / prefix.strip("{}").replace(":", "-")
+    note = None if home is None else _note(home, prefix)
     seen = note.read_text() if note is not None and note.exists() else None
     try:
         found = _text(client.hget(f"{prefix}:meta", "epoch"))
-        if found != seen and seen is not None and not accept_new:
+        known = seen in (None, found, _text(client.hget(f"{prefix}:meta", "was")))
+        if not known and not accept_new:
             raise ConfigError(
                 "the server has lost the ledger that this machine knows (flushed, replaced, or another database)",
                 key="url", fix="Restore it; or call routekit_redis.reinitialise(...), or set accept_new = true once.",
@@ -137,21 +138,27 @@ def epoch_of(client: Any, prefix: str, home: Path | None, accept_new: bool) -> s
 
 
 def reinitialise(url: str, *, name: str = "default", home: Path | str | None = None) -> None:
-    """Takes the server as it is for the ledger from now on: what was lost is forgotten, on this machine too.
+    """Takes the server as it is for the ledger from now on; what was lost is lost.
 
-    Programs that are running go on to refuse until they are started again.
+    To be called on one of the machines that knew the ledger: the others follow. Programs that are
+    running go on to refuse until they are started again.
     """
+    import os
+
     from routekit.config import home_of
 
+    note = _note(home_of(os.environ) if home is None else Path(home), prefix_of(name))
+    fresh: Any = {"epoch": secrets.token_hex(8), "was": note.read_text() if note.exists() else ""}
     client = redis.Redis.from_url(url)
     try:
-        client.hset(f"{prefix_of(name)}:meta", "epoch", secrets.token_hex(8))
-        import os
-
-        place = home_of(os.environ) if home is None else Path(home)
-        (place / "redis" / prefix_of(name).strip("{}").replace(":", "-")).unlink(missing_ok=True)
+        client.hset(f"{prefix_of(name)}:meta", mapping=fresh)
     finally:
         client.close()
+
+
+def _note(home: Path, prefix: str) -> Path:
+    """Where a machine remembers which ledger it knows."""
+    return home / "redis" / prefix.strip("{}").replace(":", "-")
 
 
 def prefix_of(name: str) -> str:
