@@ -262,7 +262,7 @@ def _raw(client: redis.Redis) -> bytes:
     return answer if isinstance(answer, bytes) else repr(answer).replace("': '", ":").encode()
 
 
-def test_threads_race_while_the_server_is_killed_and_slowed(server: Server) -> None:
+def test_threads_race_while_the_server_is_slowed_cut_off_and_killed(server: Server) -> None:
     """At no moment more than the limit, whatever happens to the server."""
     limit = Charge(key="race", scope="global", limit=Money(300))
     seen: list[int] = []
@@ -300,7 +300,10 @@ def test_threads_race_while_the_server_is_killed_and_slowed(server: Server) -> N
         time.sleep(0.1)
         with server.client() as other:
             other.execute_command("CLIENT", "PAUSE", "300", "ALL")
-        time.sleep(1.5)
+        for _ in range(5):  # cut off, again and again
+            time.sleep(0.3)
+            with server.client() as other:
+                other.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         server.kill()
         time.sleep(0.1)
         server.start()
