@@ -361,12 +361,14 @@ class @CLS@(Budget):
             return self._balance(charge)
 
     def _balance(self, charge: Charge) -> Balance:
+        spent = sum(self._spent.get(key, 0) for key in charge.keys)
         held = sum(
             hold.amount.nanos
+            for key in charge.keys
             for hold in self._holds.values()
-            if any(other.key == charge.key for other in hold.charges)
+            if any(other.key == key for other in hold.charges)
         )
-        return Balance(spent=Money(self._spent.get(charge.key, 0)), reserved=Money(held))
+        return Balance(spent=Money(spent), reserved=Money(held))
 ''',
     "guard": '''
 """Decides what may pass: this one blocks a word."""

@@ -62,30 +62,19 @@ class Usage:
         """From the ``usage`` object of a Chat Completions answer; absent details count as zero."""
         prompt = usage.get("prompt_tokens_details") or {}
         completion = usage.get("completion_tokens_details") or {}
-        whole, said = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-        read = _count(prompt.get("cached_tokens"))
-        write = _count(prompt.get("cache_write_tokens") or prompt.get("cache_creation_tokens"))
-        # Parts that are larger than their whole were not counted into it by whoever reports so: then they are added.
-        whole = max(whole, read + write)
-        thought = _count(completion.get("reasoning_tokens"))
         return cls(
-            input_tokens=whole,
-            output_tokens=max(said, thought),
-            cache_read_tokens=read,
-            cache_write_tokens=write,
-            reasoning_tokens=thought,
-            audio_input_tokens=min(whole, _count(prompt.get("audio_tokens"))),
-            audio_output_tokens=min(said, _count(completion.get("audio_tokens"))),
-            image_input_tokens=min(whole, _count(prompt.get("image_tokens"))),
+            input_tokens=int(usage.get("prompt_tokens") or 0),
+            output_tokens=int(usage.get("completion_tokens") or 0),
+            cache_read_tokens=int(prompt.get("cached_tokens") or 0),
+            cache_write_tokens=int(prompt.get("cache_write_tokens") or prompt.get("cache_creation_tokens") or 0),
+            reasoning_tokens=int(completion.get("reasoning_tokens") or 0),
+            audio_input_tokens=int(prompt.get("audio_tokens") or 0),
+            audio_output_tokens=int(completion.get("audio_tokens") or 0),
+            image_input_tokens=int(prompt.get("image_tokens") or 0),
         )
 
 
 _MEDIA = ("audio_input_tokens", "audio_output_tokens", "image_input_tokens")
-
-
-def _count(value: Any) -> int:
-    """A count from outside: whole, and never negative."""
-    return max(0, int(value)) if isinstance(value, int | float) and value == value else 0
 
 
 NO_USAGE = Usage()

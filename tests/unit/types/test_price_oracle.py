@@ -148,16 +148,15 @@ def test_tiers_hold_for_the_whole_request_whatever_their_order() -> None:
     assert price.tiers[0].above_tokens == 100
 
 
-def test_usage_from_outside_is_made_whole() -> None:
-    odd = {
-        "prompt_tokens": 10, "completion_tokens": 5,
-        "prompt_tokens_details": {"cached_tokens": 90, "audio_tokens": 1e9},
-        "completion_tokens_details": {"reasoning_tokens": 7, "audio_tokens": -3},
-    }  # fmt: skip
-    usage = Usage.from_openai(odd)
-    assert (usage.input_tokens, usage.cache_read_tokens, usage.audio_input_tokens) == (90, 90, 90)
-    assert (usage.output_tokens, usage.reasoning_tokens, usage.audio_output_tokens) == (7, 7, 0)
-    assert Usage.from_openai({"prompt_tokens": None, "completion_tokens": float("nan")}) == Usage()
-    assert (usage + usage).audio_input_tokens == 180
-    assert usage.to_dict()["audio_input_tokens"] == 90
+def test_usage_knows_what_was_heard_seen_and_spoken() -> None:
+    usage = Usage.from_openai(
+        {
+            "prompt_tokens": 90, "completion_tokens": 7,
+            "prompt_tokens_details": {"audio_tokens": 40, "image_tokens": 9},
+            "completion_tokens_details": {"audio_tokens": 3},
+        }
+    )  # fmt: skip
+    assert (usage.audio_input_tokens, usage.image_input_tokens, usage.audio_output_tokens) == (40, 9, 3)
+    assert (usage + usage).audio_input_tokens == 80
+    assert usage.to_dict()["audio_input_tokens"] == 40
     assert "audio_input_tokens" not in Usage().to_dict()

@@ -31,6 +31,9 @@ from routekit.types import Limits
 PATIENCE_S = 10.0
 """So long a test waits for news before it fails."""
 
+SETTLED_S = 1.0
+"""After so long, what was told has arrived."""
+
 Pair = tuple[SharedState, SharedState]
 
 
@@ -136,6 +139,7 @@ class SharedContract(ContractSuite):
         pair[0].readmit(back)
         pair[0].eject(gone, time.time() - 1, "over already")
         pair[0].eject(place, time.time() + 60, "down")
+        time.sleep(SETTLED_S)  # none of these waits for the store
         probe = News()
         pair[1].start(probe)
         assert probe.waited_for(place)
