@@ -17,12 +17,14 @@ from typing import Any, Self
 from routekit.arguments import Messages, request_of
 from routekit.catalog import Catalog
 from routekit.config import Config, StepTable, home_of, named
+from routekit.config.compression import compression_rule
 from routekit.engine.answers import AnswerPolicy, Check
 from routekit.engine.core import Engine
 from routekit.engine.faces import AsyncStream, Stream
 from routekit.engine.health import HealthRow
 from routekit.engine.io import IO, AsyncIO, SyncIO, in_event_loop, run_sync
 from routekit.engine.planner import Pool
+from routekit.engine.settings import CompressionRule
 from routekit.engine.stream import LiveStream, ReplayStream
 from routekit.errors import ConfigError, InvalidInputError, NoCandidateError
 from routekit.plugin import Budget, Cache, PluginContext, Provider, Strategy, secret_at
@@ -118,7 +120,7 @@ class Router:
             clock=self.clock,
             settings=config.engine_settings(),
             caches=self.caches(),
-            compressors=self._listed("compressor", config.compressors),
+            compressors=self._compressors(),
             budget=self.budget_store() if scopes else None,
             scopes=scopes,
             guards=self._listed("guard", config.guards),
@@ -192,6 +194,13 @@ class Router:
         """The configured budget store, opened anew to be looked at; the caller closes it."""
         store: Budget = self._store("budget", self.config.router.budget_store)
         return store
+
+    def original(self, handle: str) -> str | None:
+        """The whole text of a tool's result that was shortened, by the handle that stands in the short one.
+
+        None where it is no longer kept. `RETRIEVE_ORIGINAL` is the definition of a tool that asks for it.
+        """
+        return self._engine.original(handle)
 
     def health(self) -> list[HealthRow]:
         """One row per deployment: state, reason, until when, latency percentiles, calls in flight."""
@@ -403,6 +412,16 @@ class Router:
         where = f"router.{'budget_store' if kind == 'budget' else kind}"
         use, options = named({"use": given} if isinstance(given, str) else given, where, self.config.file)
         return self._make(kind, use, options, where=where)
+
+    def _compressors(self) -> list[tuple[str, Any, CompressionRule]]:
+        """Each with the rule when it runs, which stands in the same table as its options."""
+        made: list[tuple[str, Any, CompressionRule]] = []
+        for place, table in enumerate(self.config.compressors):
+            where = f"compressors.{place}"
+            rule, rest = compression_rule(table, self.deployments, where, self.config.file)
+            use, options = named(rest, where, self.config.file)
+            made.append((use, self._make("compressor", use, options, where=where), rule))
+        return made
 
     def _listed(self, kind: str, tables: Sequence[Mapping[str, Any]]) -> list[tuple[str, Any]]:
         made: list[tuple[str, Any]] = []

@@ -43,7 +43,7 @@ class PrefixMemory:
             return {}
         now = self._clock.monotonic()
         with self._lock:
-            held = self._seen.get(_conversation(request))
+            held = self._seen.get(conversation_of(request))
             if not held:
                 return {}
             return {
@@ -56,14 +56,14 @@ class PrefixMemory:
         """Who answered this conversation last, if that is no longer ago than a prefix is held."""
         if not self._last:
             return None
-        found = self._last.get(_conversation(request))
+        found = self._last.get(conversation_of(request))
         return found if found is not None and self._clock.monotonic() - found.at <= HELD_S else None
 
     def remember(self, request: RouteRequest, deployment: str, input_tokens: int, strategy: str = "") -> None:
         """Notes that `deployment` has just read this conversation, chosen by `strategy`."""
         if input_tokens < MIN_TOKENS and not request.tools:
             return
-        key = _conversation(request)
+        key = conversation_of(request)
         with self._lock:
             self._last[key] = Holder(deployment, strategy, self._clock.monotonic())
             self._last.move_to_end(key)
@@ -77,7 +77,7 @@ class PrefixMemory:
                 self._seen.popitem(last=False)
 
 
-def _conversation(request: RouteRequest) -> int:
+def conversation_of(request: RouteRequest) -> int:
     """A conversation is its session, or else how it begins: all up to the first user turn."""
     if request.session is not None:
         return hash(request.session)

@@ -24,6 +24,8 @@ def call_for(
 ) -> tuple[ProviderCall, Watch | None]:
     """What is sent, and the watch over its silence where somebody else could answer instead."""
     candidate, request = permit.candidate, chain.decision.request or run.request
+    if run.own and chain.role == "answer" and (own := run.own.get(candidate.deployment.name)) is not None:
+        request = own.request
     params = request.params
     bound = candidate.work.output_bound
     if bound is not None and request.wanted_output is None:

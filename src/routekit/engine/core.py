@@ -17,6 +17,7 @@ from routekit.engine.assemble import chunks_of
 from routekit.engine.billing import Billing
 from routekit.engine.caching import Caching, Hit, Lead
 from routekit.engine.chain import Chain
+from routekit.engine.compressing import Compressing, within
 from routekit.engine.deciding import Deciding
 from routekit.engine.health import ELSEWHERE, Health
 from routekit.engine.io import IO
@@ -27,7 +28,7 @@ from routekit.engine.probes import Probes
 from routekit.engine.queue import WaitingRoom
 from routekit.engine.run import Answered, Run
 from routekit.engine.savings import baseline_of
-from routekit.engine.settings import EngineSettings
+from routekit.engine.settings import CompressionRule, EngineSettings
 from routekit.engine.shared import Shared, told
 from routekit.engine.snapshots import Snapshots
 from routekit.engine.stream import LiveStream, ReplayStream
@@ -78,7 +79,7 @@ class Engine:
         clock: Clock,
         settings: EngineSettings,
         caches: Sequence[tuple[str, Cache]] = (),
-        compressors: Sequence[tuple[str, Compressor]] = (),
+        compressors: Sequence[tuple[str, Compressor, CompressionRule]] = (),
         budget: Budget | None = None,
         scopes: Sequence[BudgetScope] = (),
         guards: Sequence[tuple[str, Guard]] = (),
@@ -121,10 +122,13 @@ class Engine:
         )
         self._waiting_room = WaitingRoom(health, settings.queue)
         self._deciding = Deciding(
-            guards=guards, compressors=compressors, health=health, billing=billing,
+            guards=guards, health=health, billing=billing,
             prefixes=prefixes, clock=clock, rng=rng, notify=notify,
             wait_for_recovery_s=settings.wait_for_recovery_s,
         )  # fmt: skip
+        self._compressing = Compressing(
+            compressors, prefixes=prefixes, clock=clock, notify=notify, ask=self._aside_answer
+        )
         self._asking = Asking(
             provider_of=provider_of, health=health, billing=billing, prefixes=prefixes,
             settings=settings, clock=clock, rng=rng, notify=notify, answers=answers,
@@ -170,7 +174,7 @@ class Engine:
         run = Run(request, self._clock)
         self._deciding.guard_request(run)
         pool = self._pool_of(run.request)
-        self._deciding.compress(run, pool)
+        await self._compressing.compress(io, run, pool, ask=False)
         await self._deciding.decide(io, run, strategy, pool, wait=False)
         return run.final_decision()
 
@@ -259,7 +263,7 @@ class Engine:
     async def _asked(self, io: IO, run: Run, strategy: Strategy, ask: Callable[[Chain], Awaitable[T]]) -> T:
         """What `ask` makes of the decision. Where everybody is at a limit, after a wait in the queue."""
         pool = self._pool_of(run.request)
-        self._deciding.compress(run, pool)
+        await self._compressing.compress(io, run, pool)
         while True:
             try:
                 decision = await self._deciding.decide(io, run, strategy, pool)
@@ -349,6 +353,22 @@ class Engine:
         self._asking.ended(run, answered.permit, "ok", answered.usage)
         return answered
 
+    async def _aside_answer(self, io: IO, run: Run, request: RouteRequest) -> Answer:
+        """Asks the cheapest that may serve it, on the way to something else; in half of the time that is left."""
+        left_s = run.deadline.remaining_s()
+        side = run.aside(within(request, None if left_s is None else left_s / 2), self._clock)
+        try:
+            decision = await self._deciding.decide(io, side, _Cheapest(), self._pool_of(side.request), wait=False)
+            answered = await self._asking.answer(io, side, Chain(decision, role="compressor"))
+            self._asking.ended(side, answered.permit, "ok", answered.usage)
+            return answered.answer
+        finally:
+            run.took(side)
+
+    def original(self, handle: str) -> str | None:
+        """The text that a compressor left a handle for."""
+        return self._compressing.original(handle)
+
     def _cached(self, run: Run, hit: Hit, strategy: Strategy) -> RouteResult:
         return run.from_cache(hit.entry, self._deployments.get(hit.entry.deployment), hit.tier, strategy.name)
 
@@ -403,3 +423,13 @@ class _AsConfigured(Strategy):
 
     def rank(self, request: RouteRequest, candidates: Any, signals: Any) -> RouteDecision:
         return self.decision(Ranking(list(candidates), [0.0] * len(candidates)), "in configured order", signals)
+
+
+class _Cheapest(Strategy):
+    """By what it is expected to cost, unknown prices last: whom the engine asks for itself."""
+
+    name = "cheapest-aside"
+
+    def rank(self, request: RouteRequest, candidates: Any, signals: Any) -> RouteDecision:
+        ordered = sorted(candidates, key=lambda c: (c.deployment.price is None, c.cost_nanos or 0))
+        return self.decision(Ranking(ordered, [0.0] * len(ordered)), "the cheapest that may serve it", signals)

@@ -1,4 +1,4 @@
-"""From a request to a decision: guards, compressors, planner, strategy."""
+"""From a request to a decision: guards, planner, strategy."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ from routekit.errors import (
     NoCandidateError,
     RoutekitError,
 )
-from routekit.plugin import Compressor, Guard, GuardVerdict, Strategy
+from routekit.plugin import Guard, GuardVerdict, Strategy
 from routekit.types import (
     Candidate,
     Clock,
-    Compressed,
     Decided,
     Message,
     PluginBypassed,
@@ -35,11 +34,8 @@ from routekit.types import (
     RouteDecision,
     Signals,
     Work,
-    count_tokens,
 )
-
-OUTPUT_SHARE = 0.15
-"""Of a context window, left for the answer where the caller set no limit."""
+from routekit.types.request import EMPTY
 
 
 class Deciding:
@@ -52,7 +48,6 @@ class Deciding:
         self,
         *,
         guards: Sequence[tuple[str, Guard]],
-        compressors: Sequence[tuple[str, Compressor]],
         health: Health,
         billing: Billing,
         prefixes: PrefixMemory,
@@ -64,7 +59,6 @@ class Deciding:
         self._panic = Panic(health, clock, wait_for_recovery_s)
         self._guards = tuple(guards)
         self._response_guards = tuple(pair for pair in guards if pair[1].checks_responses)
-        self._compressors = tuple(compressors)
         self._health = health
         self._billing = billing
         self._prefixes = prefixes
@@ -107,40 +101,6 @@ class Deciding:
                 message = _redacted(name, verdict)[0]
                 run.notes.append(f"guard {name} redacted the answer ({verdict.rule})")
         return message
-
-    def compress(self, run: Run, pool: Pool) -> None:
-        """Compressors in configured order: lossless ones always, the others where it would not fit."""
-        if not self._compressors:
-            return
-        windows = [d.model.context_window for d in pool.deployments]
-        largest = None if None in windows or not windows else max(window for window in windows if window)
-        for name, compressor in self._compressors:
-            request = run.request
-            before = count_tokens(request.messages, request.tools)[0]
-            target = None
-            if largest is not None:
-                target = largest - (request.wanted_output or int(largest * OUTPUT_SHARE))
-            if not compressor.lossless and (target is None or before <= target):
-                continue
-            try:
-                compression = compressor.compress(request, target)
-                after = count_tokens(compression.request.messages, compression.request.tools)[0]
-            except Exception as error:
-                self._bypassed(run, "compressor", name, error)
-                continue
-            if after >= before:
-                continue
-            run.request = compression.request
-            run.removed_tokens += before - after
-            if compression.removed:
-                run.notes.append(f"{name} removed {compression.removed}")
-            if self._notify:
-                self._notify(
-                    Compressed(
-                        request_id=run.id, at=self._clock.time(), compressor=name,
-                        saved_tokens=before - after, lossless=compression.lossless,
-                    )
-                )  # fmt: skip
 
     async def decide(self, io: IO, run: Run, strategy: Strategy, pool: Pool, *, wait: bool = True) -> RouteDecision:
         """Plans and ranks. Waits for a deployment's return where the module's text says so, and `wait` is set.
@@ -232,9 +192,15 @@ class Deciding:
         candidates, rejections = plan(
             pool, request, work, signals, unavailable,
             ceiling=request.requirements.max_cost, price_required=self._billing.price_required(),
+            works=self._works(run) if run.own else EMPTY,
         )  # fmt: skip
         candidates, unaffordable = self._billing.affordable(run, candidates)
         return candidates, (*rejections, *unaffordable) if unaffordable else rejections
+
+    def _works(self, run: Run) -> dict[str, Work]:
+        """How much single deployments are sent instead of the request."""
+        limit = self._billing.output_limit(run.request)
+        return {name: work_of(own.request, limit) for name, own in run.own.items()}
 
     async def _rank(
         self, io: IO, run: Run, strategy: Strategy, candidates: Sequence[Candidate], signals: Signals

@@ -18,6 +18,7 @@ from routekit.types import (
     Work,
 )
 from routekit.types.price import TOKENS_PER_PRICE
+from routekit.types.request import EMPTY
 
 RETENTIONS = {"zero": 0, "none": 0, "30d": 30, "default": 30, "unlimited": 10**9}
 """Known retention words in days; "zero" is the strictest."""
@@ -96,11 +97,13 @@ def plan(
     *,
     ceiling: Money | None = None,
     price_required: bool = False,
+    works: Mapping[str, Work] = EMPTY,
 ) -> Plan:
     """The feasible deployments with what the request would cost there.
 
     `unavailable` maps a deployment's name to why it cannot be asked now. `ceiling` is the most that
-    one attempt may cost; `price_required` rejects unknown prices (a hard budget applies).
+    one attempt may cost; `price_required` rejects unknown prices (a hard budget applies). `works` has the sizes
+    of what single deployments are sent instead.
     """
     feasible, rejections, smallest = pool.filtered(needed_capabilities(request), request.requirements)
     tokens = work.input_tokens + (work.output_bound or 0)
@@ -108,7 +111,7 @@ def plan(
     candidates: list[Candidate] = []
     latency, cached = signals.latency, signals.cached_prefix
     loss = _loss(feasible, signals) if signals.holder in cached else 0
-    if tokens <= smallest and not unavailable and ceiling is None and not price_required:
+    if tokens <= smallest and not works and not unavailable and ceiling is None and not price_required:
         if latency or cached:
             for d, quality, inferred in feasible:
                 name = d.name
@@ -119,8 +122,11 @@ def plan(
         return Plan(candidates, rejections)
     for d, quality, inferred in feasible:
         lost = switching_nanos(d, signals, loss) if loss else 0
-        candidate = Candidate(d, quality, inferred, work, cached.get(d.name, 0), latency.get(d.name), lost)
-        misfit = _dynamic_misfit(candidate, tokens, unavailable, ceiling, price_required)
+        own = works.get(d.name, work) if works else work
+        candidate = Candidate(d, quality, inferred, own, cached.get(d.name, 0), latency.get(d.name), lost)
+        misfit = _dynamic_misfit(
+            candidate, own.input_tokens + (own.output_bound or 0), unavailable, ceiling, price_required
+        )
         if misfit is None:
             candidates.append(candidate)
         else:

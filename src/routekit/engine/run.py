@@ -6,7 +6,7 @@ import functools
 import os
 import random
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from routekit.engine.breaker import Admission
 from routekit.engine.deadline import Deadline
@@ -36,11 +36,19 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: _ids.seed(os.urandom(32)))
 
 
+class Own(NamedTuple):
+    """What one deployment is sent that has compressors of its own, and the tokens saved."""
+
+    request: RouteRequest
+    saved_tokens: int
+
+
 class Run:
     """Mutable, owned by one request. `used` counts the attempts that the limit of attempts counts.
 
     `holds` numbers the holds; `unbilled_nanos` is what an answer under review costs, not yet recorded.
     `removed_tokens` is what compressors took out; `baseline` finds the deployment that it is compared with.
+    `own` has what single deployments are sent instead of the request.
     `ticket` is its place in the queue, where it had to wait, `wait_until_s` when it stops waiting.
     """
 
@@ -55,6 +63,7 @@ class Run:
         "holds",
         "id",
         "notes",
+        "own",
         "removed_tokens",
         "request",
         "ticket",
@@ -79,7 +88,20 @@ class Run:
         self.wait_until_s = 0.0
         self.cache: CacheStatus = "bypass"
         self.removed_tokens = 0
+        self.own: dict[str, Own] = {}
         self.baseline: Callable[[Run], Deployment | None] | None = None
+
+    def aside(self, request: RouteRequest, clock: Clock) -> Run:
+        """The story of a question asked on the way: of the same request for everybody who looks on."""
+        side = Run(request, clock)
+        side.id, side.holds, side.cost_nanos = self.id, self.holds, self.cost_nanos
+        return side
+
+    def took(self, side: Run) -> None:
+        """Adds what an `aside` has done and cost."""
+        self.holds = side.holds
+        for attempt in side.attempts:
+            self.record(attempt)
 
     def record(self, attempt: Attempt) -> None:
         """Adds an attempt and its cost."""
@@ -122,8 +144,12 @@ class Run:
             return None
         return savings_of(
             self.baseline(self), deployment, usage,
-            removed_tokens=self.removed_tokens, answer_nanos=answer, total_nanos=total,
+            removed_tokens=self.removed_tokens + self._own_savings(deployment), answer_nanos=answer, total_nanos=total,
         )  # fmt: skip
+
+    def _own_savings(self, deployment: Deployment | None) -> int:
+        own = None if deployment is None else self.own.get(deployment.name)
+        return 0 if own is None else own.saved_tokens
 
     def from_cache(self, entry: CacheEntry, deployment: Deployment | None, tier: str, strategy: str) -> RouteResult:
         """A story that ends before it began: nobody was asked and nothing was paid."""

@@ -12,6 +12,26 @@ Reuse = Literal["strategy", "group", "model"]
 UnknownPrice = Literal["refuse", "estimate", "allow"]
 
 
+When = Literal["auto", "always", "overflow"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompressionRule:
+    """When a compressor runs, and down to how much.
+
+    "overflow": only where the request does not fit its largest deployment; "always": on every request;
+    "auto": lossless ones always, others on overflow, and beyond that as `above_tokens` (requests with more input
+    tokens) and `ratio` (compress to this share of the tokens) say. `deployments` (names, groups or model ids)
+    keep it to what these are sent; empty: it is for all. `timeout_s` is in seconds.
+    """
+
+    when: When = "auto"
+    above_tokens: int | None = None
+    ratio: float | None = None
+    deployments: frozenset[str] = frozenset()
+    timeout_s: float = 1.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     """`output_limit` (tokens) is sent where spending is limited and the caller set no limit.

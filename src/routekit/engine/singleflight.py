@@ -81,7 +81,8 @@ class SingleFlight:
             if self._slots.take(slot, f"{digest} {PACED}" if flight is not None and flight.paced else digest):
                 self._held[key] = slot
                 return True
-        return self._slots.label(slot).partition(" ")[0] != digest
+        label = self._slots.label(slot).partition(" ")[0]
+        return label not in (digest, "")  # no label: its holder has just taken it, and says next whose it is
 
     def paced_elsewhere(self, key: str) -> bool:
         """Whether the process that asks the same is reading a stream."""

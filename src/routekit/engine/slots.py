@@ -20,6 +20,9 @@ except ImportError:  # Windows: one holder per process there
     fcntl = None  # type: ignore[assignment]  # its absence is asked for before each use
 
 
+LABEL_BYTES = 200
+
+
 class Slots:
     """Slots by name. `folder` None: threads of this object only.
 
@@ -55,18 +58,17 @@ class Slots:
                 os.close(descriptor)
                 return True
             if label:
-                with contextlib.suppress(OSError):
-                    os.ftruncate(descriptor, 0)
-                    os.pwrite(descriptor, label.encode(), 0)
+                with contextlib.suppress(OSError):  # in one piece: nobody reads half of it, or none
+                    os.pwrite(descriptor, label.encode().ljust(LABEL_BYTES), 0)
             self._taken[name] = descriptor
             return True
 
     def label(self, name: str) -> str:
-        """What its last holder left in a slot, at most 200 characters; "" where that cannot be read."""
+        """What its last holder left in a slot; "" where nobody did yet, or it cannot be read."""
         if self._folder is None or (descriptor := _opened(self._folder, name)) is None:
             return ""
         try:
-            return os.pread(descriptor, 200, 0).decode(errors="replace")
+            return os.pread(descriptor, LABEL_BYTES, 0).decode(errors="replace").rstrip()
         except OSError:
             return ""
         finally:

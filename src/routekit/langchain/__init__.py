@@ -13,10 +13,16 @@ if TYPE_CHECKING:
     from routekit.langchain.binding import RoutedBinding
     from routekit.langchain.chat_model import RoutedChatModel
     from routekit.langchain.middleware import RoutingMiddleware
+    from routekit.langchain.originals import retrieve_original_tool
 
-__all__ = ["RoutedBinding", "RoutedChatModel", "RoutingMiddleware"]
+__all__ = ["RoutedBinding", "RoutedChatModel", "RoutingMiddleware", "retrieve_original_tool"]
 
-_WHERE = {"RoutedBinding": "binding", "RoutedChatModel": "chat_model", "RoutingMiddleware": "middleware"}
+_WHERE = {
+    "RoutedBinding": "binding",
+    "RoutedChatModel": "chat_model",
+    "RoutingMiddleware": "middleware",
+    "retrieve_original_tool": "originals",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from routekit.plugin.budget import Budget, BudgetPlugin, Ledger
 from routekit.plugin.cache import Cache, CachePlugin, CacheStats
-from routekit.plugin.compressor import Compression, Compressor, CompressorPlugin
+from routekit.plugin.compressor import RETRIEVE_ORIGINAL, Compression, Compressor, CompressorPlugin
 from routekit.plugin.guard import ALLOW, Guard, GuardPlugin, GuardVerdict
 from routekit.plugin.hookspecs import hookimpl
 from routekit.plugin.observer import Observer, ObserverPlugin
@@ -20,6 +20,7 @@ __all__ = [
     "ACCEPT",
     "ALLOW",
     "API_VERSION",
+    "RETRIEVE_ORIGINAL",
     "Answer",
     "Budget",
     "BudgetPlugin",

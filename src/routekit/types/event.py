@@ -87,9 +87,12 @@ class PluginBypassed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compressed(Event):
+    """A compressor made the request smaller; `removed` says what is gone in a few words."""
+
     compressor: str
     saved_tokens: int
     lossless: bool
+    removed: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ class JsonMinify(Compressor):
     """
 
     lossless = True
+    stable = True
 
     def compress(self, request: RouteRequest, target_tokens: int | None) -> Compression:
         messages = tuple(_smaller(message) for message in request.messages)
