@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from routekit.builtin.compressors._json import Number, write_json
 
 CHARACTERS_PER_TOKEN = 3.8
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}|[0-9][0-9A-Za-z._:/-]*|[^\W\d_]{2,}")
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}|[0-9](?:[0-9A-Za-z._:/-]*[0-9A-Za-z])?|[^\W\d_]{2,}")
 _PARTS = re.compile(r"[A-Z]?[a-z]{2,}|[A-Z]{2,}|\d+")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"'(])")
 _ALARM = re.compile(
@@ -34,6 +34,9 @@ _STOP = frozenset(
     )
 )
 ALARM_WEIGHT, EDGE_WEIGHT, FIGURE_WEIGHT = 50.0, 20.0, 0.5
+RARE = 1.5
+"""The weight of a word that stands in less than about a quarter of the parts."""
+
 EDGES = 2
 """Lines at the beginning and at the end that stay: headers, totals, exit codes."""
 
@@ -47,6 +50,8 @@ class Wanted:
     def score(self, found: Sequence[str], weights: dict[str, float], text: str) -> float:
         """How much a part is worth. `found` are its words, `weights` the rarity of each in the whole."""
         score = sum(weights.get(word, 0.0) for word in set(found) if word in self.words)
+        if any(weights.get(word, 0.0) > RARE and any(map(str.isdigit, word)) for word in found):
+            score += EDGE_WEIGHT + ALARM_WEIGHT  # the very number that was asked for
         if _ALARM.search(text):
             score += ALARM_WEIGHT
         if any(char.isdigit() for char in text):
@@ -77,7 +82,7 @@ def shortened_text(text: str, limit: int, wanted: Wanted) -> str:
     parts, glue = _parts(text)
     if len(parts) < 2:
         return text
-    kept = _chosen(parts, limit, wanted, len, edges=EDGES)
+    kept = _chosen(parts, limit, wanted)
     if len(kept) == len(parts):
         return text
     noun = "lines" if glue == "\n" else "sentences"
@@ -104,8 +109,9 @@ def shortened_json(value: Any, limit: int, wanted: Wanted) -> Any:
         return _shortened_list(value, limit, wanted)
     if isinstance(value, dict):
         rows = value.get("rows")
-        if value.keys() == {"columns", "rows"} and isinstance(rows, list):
-            return {**value, "rows": _shortened_list(rows, limit - _size(value["columns"]) - 24, wanted)}
+        if "columns" in value and isinstance(rows, list):
+            others = sum(_size(inner) for key, inner in value.items() if key != "rows")
+            return {**value, "rows": _shortened_list(rows, limit - others - 24, wanted)}
         return _shortened_object(value, limit, wanted)
     if isinstance(value, str) and not isinstance(value, Number):
         return shortened_text(value, limit, wanted)
@@ -115,26 +121,44 @@ def shortened_json(value: Any, limit: int, wanted: Wanted) -> Any:
 def _shortened_list(items: list[Any], limit: int, wanted: Wanted) -> list[Any]:
     if len(items) == 1:
         return [shortened_json(items[0], limit - 2, wanted)]
-    texts = [write_json(item) for item in items]
-    kept = _chosen(texts, max(0, limit - 40), wanted, lambda text: len(text) + 1, edges=1)
-    if not kept:
-        best = max(range(len(items)), key=lambda place: -len(texts[place]))
-        return [shortened_json(items[best], max(40, limit - 40), wanted), _left_out(len(items) - 1)]
+    texts = [_values(item) for item in items]
+    sizes = [_size(item) + 1 for item in items]
+    scores = _scores(texts, wanted, edges=1)
+    kept: dict[int, Any] = {}
+    left = limit - 40
+    for rank, place in enumerate(sorted(range(len(items)), key=lambda place: (-scores[place], place))):
+        if sizes[place] <= left:
+            kept[place] = items[place]
+        elif rank < 3 and left > 80 and isinstance(items[place], (dict, list, str)):
+            # Part of what is wanted most is worth more than all of what is wanted least.
+            kept[place] = shortened_json(items[place], left - 2, wanted)
+        else:
+            continue
+        left -= _size(kept[place]) + 1
     if len(kept) == len(items):
-        return items
+        return [kept[place] for place in range(len(items))]
     short: list[Any] = []
     gap = 0
-    for place, item in enumerate(items):
+    for place in range(len(items)):
         if place in kept:
             if gap:
                 short.append(_left_out(gap))
                 gap = 0
-            short.append(item)
+            short.append(kept[place])
         else:
             gap += 1
     if gap:
         short.append(_left_out(gap))
     return short
+
+
+def _values(item: Any) -> str:
+    """What an element says: of an object its values, for the keys are in all of them."""
+    if isinstance(item, dict):
+        return " ".join(_values(inner) for inner in item.values())
+    if isinstance(item, list):
+        return " ".join(map(_values, item))
+    return str(item)
 
 
 def _shortened_object(value: dict[str, Any], limit: int, wanted: Wanted) -> dict[str, Any]:
@@ -158,23 +182,27 @@ def _shortened_object(value: dict[str, Any], limit: int, wanted: Wanted) -> dict
     return short
 
 
-def _chosen(parts: Sequence[str], limit: int, wanted: Wanted, size: Callable[[str], int], *, edges: int) -> set[int]:
-    """The places of the parts to keep, within `limit` characters but for what is wanted most."""
+def _scores(parts: Sequence[str], wanted: Wanted, *, edges: int) -> list[float]:
+    """How much each part is worth."""
     found = [words(part) for part in parts]
     counts = Counter(word for each in found for word in set(each))
     weights = {word: math.log(1 + len(parts) / counts[word]) for word in wanted.words if word in counts}
     scores = [wanted.score(each, weights, part) for each, part in zip(found, parts, strict=True)]
-    for place in (*range(min(edges, len(parts))), *range(max(0, len(parts) - edges), len(parts))):
+    for place in {*range(min(edges, len(parts))), *range(max(0, len(parts) - edges), len(parts))}:
         scores[place] += EDGE_WEIGHT
+    return scores
+
+
+def _chosen(parts: Sequence[str], limit: int, wanted: Wanted) -> set[int]:
+    """The places of the parts to keep, within `limit` characters."""
+    scores = _scores(parts, wanted, edges=EDGES)
     kept: set[int] = set()
     used = 0
-    # Of equals the earlier ones, spread by nothing else: the same text is always shortened the same way.
+    # Of equals the earlier ones: the same text is always shortened the same way.
     for place in sorted(range(len(parts)), key=lambda place: (-scores[place], place)):
-        need = size(parts[place])
-        if used + need > limit:
-            continue
-        kept.add(place)
-        used += need
+        if used + len(parts[place]) + 1 <= limit:
+            kept.add(place)
+            used += len(parts[place]) + 1
     return kept
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 MIN_ROWS = 3
@@ -48,21 +49,39 @@ def write_json(value: Any) -> str:
 
 
 def as_tables(value: Any) -> Any:
-    """The value with each list of objects that have the same keys turned into columns and rows.
+    """The value with each list of like objects turned into columns and rows; what all rows share is said once.
 
-    >>> as_tables([{"id": 1, "ok": True}, {"id": 2, "ok": False}, {"id": 3, "ok": True}])
-    {'columns': ['id', 'ok'], 'rows': [[1, True], [2, False], [3, True]]}
+    Objects with other keys than most stand among the rows as they are.
+
+    >>> as_tables([{"id": 1, "at": "x"}, {"id": 2, "at": "x"}, {"id": 3, "at": "x"}, {"id": 4}])
+    {'columns': ['id'], 'rows': [[1], [2], [3], {'id': 4}], 'same_in_these_rows': {'at': 'x'}}
     """
     if isinstance(value, dict):
         return {key: as_tables(inner) for key, inner in value.items()}
     if not isinstance(value, list):
         return value
-    if len(value) >= MIN_ROWS and isinstance(value[0], dict) and value[0]:
-        columns = list(value[0])
-        keys = set(columns)
-        if all(isinstance(row, dict) and row.keys() == keys for row in value):
-            return {"columns": columns, "rows": [[as_tables(row[column]) for column in columns] for row in value]}
+    if len(value) >= MIN_ROWS and all(isinstance(row, dict) for row in value):
+        kinds = Counter(frozenset(row) for row in value)
+        keys, count = kinds.most_common(1)[0]
+        if keys and count >= MIN_ROWS and 2 * count >= len(value):
+            return _table(value, keys)
     return [as_tables(inner) for inner in value]
+
+
+def _table(rows: list[dict[str, Any]], keys: frozenset[str]) -> dict[str, Any]:
+    like = [row for row in rows if row.keys() == keys]
+    same = {
+        key: value
+        for key, value in like[0].items()
+        if not isinstance(value, (dict, list)) and all(_alike(row[key], value) for row in like)
+    }
+    columns = [key for key in like[0] if key not in same]
+    written = [[as_tables(row[c]) for c in columns] if row.keys() == keys else as_tables(row) for row in rows]
+    return {"columns": columns, "rows": written, **({"same_in_these_rows": same} if same else {})}
+
+
+def _alike(a: Any, b: Any) -> bool:
+    return type(a) is type(b) and a == b  # 1 and true are equal in Python, and a number is read as a kind of text
 
 
 def _text(value: Any) -> str:

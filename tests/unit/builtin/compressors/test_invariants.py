@@ -125,5 +125,7 @@ def test_a_table_holds_all_that_the_rows_held(found: list[dict[str, Any]]) -> No
     text = JsonTable().compress(request, None).request.messages[-1]["content"]
     value = json.loads(str(text))
     if isinstance(value, dict):
-        value = [dict(zip(value["columns"], row, strict=True)) for row in value["rows"]]
+        same = value.get("same_in_these_rows", {})
+        columns, listed = value["columns"], value["rows"]
+        value = [row if isinstance(row, dict) else {**same, **dict(zip(columns, row, strict=True))} for row in listed]
     assert value == found
