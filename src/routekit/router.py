@@ -26,14 +26,16 @@ from routekit.engine.io import IO, AsyncIO, SyncIO, in_event_loop, run_sync
 from routekit.engine.planner import Pool
 from routekit.engine.settings import CompressionRule
 from routekit.engine.stream import LiveStream, ReplayStream
-from routekit.errors import ConfigError, InvalidInputError, NoCandidateError
-from routekit.plugin import Budget, Cache, PluginContext, Provider, Strategy, secret_at
+from routekit.errors import ConfigError, InvalidInputError, NoCandidateError, RoutekitError
+from routekit.plugin import Budget, Cache, PluginContext, Provider, SemanticCache, Strategy, secret_at
 from routekit.plugin.manager import discover
 from routekit.plugin.registry import Registry
 from routekit.plugin.secretfile import SECRET_BYTES
 from routekit.types import (
     Clock,
     Deployment,
+    Model,
+    Price,
     RouteDecision,
     RouteRequest,
     RouteResult,
@@ -43,6 +45,13 @@ from routekit.types import (
 
 RECORDS = "records"
 """The observer that `routekit spend` reads from."""
+
+LOCAL_EMBEDDER = Deployment(
+    name="local embedder",
+    provider="local",
+    model=Model(id="all-minilm-l6-v2", capabilities=frozenset({"embeddings"}), price=Price(input=0, output=0)),
+)
+"""What makes vectors where no other deployment is named for it."""
 
 DRAIN_S = 30.0
 """How long closing waits for requests under way."""
@@ -113,13 +122,15 @@ class Router:
         for name in config.strategies:
             self.resolve_strategy(name)
         scopes = [table.to_scope() for table in config.budgets]
+        caches = self.caches()
+        self._check_meaning(caches)
         self._engine = Engine(
             deployments=self.deployments,
             provider_of=self._provider_of,
             pool_of=self._pool_of,
             clock=self.clock,
             settings=config.engine_settings(),
-            caches=self.caches(),
+            caches=caches,
             compressors=self._compressors(),
             budget=self.budget_store() if scopes else None,
             scopes=scopes,
@@ -129,6 +140,7 @@ class Router:
             home=self.home,
             shared=self._store("shared", config.router.shared) if config.router.shared else None,
             cache_secret=self._cache_secret,
+            embedder_of=self._embedder_of,
             answers=AnswerPolicy(config.reliability.fall_back_on, answers.checks),
         )
         # Nothing here may lead back to the router, or it would never be forgotten.
@@ -351,6 +363,21 @@ class Router:
             groups = ", ".join(sorted({d.group for d in self.deployments}))
             raise NoCandidateError(f"group {group!r} has no deployments; known groups: {groups}")
         return found
+
+    def _check_meaning(self, caches: Sequence[tuple[str, Cache]]) -> None:
+        """The deployments that caches name, before a request finds out."""
+        for name, cache in caches:
+            if isinstance(cache, SemanticCache):
+                for key, wanted in (("embedder", cache.embedder), ("verifier", cache.verifier)):
+                    try:
+                        if wanted is not None:
+                            self._members(None, wanted) if key == "verifier" else self.deployment(wanted)
+                    except RoutekitError as error:
+                        raise ConfigError(str(error), key=f"cache.{name}.{key}", file=self.config.file) from None
+
+    def _embedder_of(self, name: str | None) -> Deployment:
+        """The deployment that makes vectors; None: the local sentence model, which costs nothing."""
+        return LOCAL_EMBEDDER if name is None else self.deployment(name)
 
     def _provider_of(self, deployment: Deployment) -> Provider:
         given = self._given.get(deployment.name)

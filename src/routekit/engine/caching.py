@@ -5,17 +5,20 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from routekit.engine.cachekey import cache_key, may_cache, may_store, namespace_of, tenant_secret
+from routekit.engine.embedding import Embedding
 from routekit.engine.io import IO
+from routekit.engine.meaning import Ask, Meaning, setting_of
 from routekit.engine.notify import Notifier
 from routekit.engine.run import Run, copied
 from routekit.engine.settings import EngineSettings
 from routekit.engine.singleflight import Flight, SingleFlight
 from routekit.errors import CacheMissError, DeadlineExceededError, RoutekitError
-from routekit.plugin import Cache
+from routekit.plugin import Cache, SemanticCache
 from routekit.types import CacheEntry, CacheHit, CacheKey, Clock, PluginBypassed, RouteResult
 
 POLL_FIRST_S, POLL_MOST_S = 0.01, 0.25
@@ -63,9 +66,14 @@ class Caching:
         *,
         rng: random.Random,
         secret: Callable[[], bytes],
+        embedding: Embedding,
+        ask: Ask,
         home: Path | None = None,
     ) -> None:
-        self._tiers = tuple(caches)
+        self._all = tuple(cache for _, cache in caches)
+        self._tiers = tuple((name, cache) for name, cache in caches if not isinstance(cache, SemanticCache))
+        by_meaning = [(name, cache) for name, cache in caches if isinstance(cache, SemanticCache)]
+        self._meaning = Meaning(by_meaning, embedding=embedding, ask=ask, bypassed=self._bypassed)
         self._settings = settings
         self._clock = clock
         self._notify = notify
@@ -74,14 +82,14 @@ class Caching:
         self._tenant_secret = functools.lru_cache(maxsize=1024)(
             lambda namespace: tenant_secret(self._secret(), namespace)
         )
-        shared = any(cache.shared for _, cache in self._tiers)
+        shared = any(cache.shared for cache in self._all)
         self._flights = SingleFlight(home / "flights" if home is not None and shared else None)
         self._shared = shared
 
     @property
     def by_model(self) -> bool:
         """Whether a key needs to know the model that would be asked first."""
-        return bool(self._tiers) and self._settings.cache_reuse == "model"
+        return bool(self._all) and self._settings.cache_reuse == "model"
 
     def wanted(self, run: Run) -> bool:
         """Whether this request may have or leave an answer here.
@@ -90,7 +98,7 @@ class Caching:
             CacheMissError: it may not, and wants nothing else.
         """
         request = run.request
-        if self._tiers and may_cache(request, nondeterministic=self._settings.cache_nondeterministic):
+        if self._all and may_cache(request, nondeterministic=self._settings.cache_nondeterministic):
             return True
         if request.cache == "only":
             raise CacheMissError("cache='only' was asked for, but this request is not cached; see [cache]")
@@ -107,7 +115,10 @@ class Caching:
         scope = self._settings.cache_scope
         namespace = namespace_of(scope, request.scopes.get(scope, ()) if scope else (), request.cache_namespace)
         try:
-            key = cache_key(request, asked, namespace, self._tenant_secret(namespace))
+            secret = self._tenant_secret(namespace)
+            key = cache_key(request, asked, namespace, secret)
+            if self._meaning.tiers:
+                key = replace(key, setting=setting_of(request, asked, namespace, secret))
         except RoutekitError:
             raise
         except (TypeError, ValueError, RecursionError, OSError) as error:
@@ -130,6 +141,10 @@ class Caching:
             found = await self._lookup(io, run, key)
             if found is not None:
                 return found
+            if run.request.cache == "only":
+                if (meant := await self._meant(io, run, key)) is not None:
+                    return meant
+                raise CacheMissError("no cache has an answer to this request")
             flight, leads = self._flights.board(name, paced=run.request.stream)
             if not leads:
                 if flight.led_here and not io.is_async:  # waiting would stop the very thread that leads it
@@ -144,8 +159,9 @@ class Caching:
             lead = Lead(self._flights, name, flight)
             try:
                 if not self._shared or run.request.cache == "refresh" or await self._first(io, run, name):
-                    return lead
-                found = await self._lookup(io, run, key)  # another process has answered it meanwhile, or failed
+                    found = await self._meant(io, run, key)
+                else:
+                    found = await self._lookup(io, run, key)  # another process has answered it meanwhile, or failed
             except BaseException:
                 lead.land()
                 raise
@@ -191,9 +207,23 @@ class Caching:
             if self._notify:
                 self._notify(CacheHit(request_id=run.id, at=self._clock.time(), saved=entry.cost, tier=name))
             return Hit(name, entry)
-        if run.request.cache == "only":
-            raise CacheMissError("no cache has an answer to this request")
         return None
+
+    async def _meant(self, io: IO, run: Run, key: CacheKey) -> Hit | None:
+        """An answer to another question that means the same. Nearer tiers are not filled: there questions are equal."""
+        if not self._meaning.tiers or run.request.cache == "refresh":
+            return None
+        found = await self._meaning.find(io, run, key)
+        if found is None:
+            return None
+        name, entry = found
+        if self._notify:
+            self._notify(
+                CacheHit(
+                    request_id=run.id, at=self._clock.time(), saved=entry.cost, tier=name, similarity=entry.similarity
+                )
+            )
+        return Hit(name, entry)
 
     async def _follow(self, io: IO, run: Run, flight: Flight) -> CacheEntry | None:
         """What the leader found, within the follower's own deadline; None: try for yourself."""
@@ -235,6 +265,7 @@ class Caching:
                 await io.set(cache, key, entry)
             except Exception as error:
                 self._bypassed(run, name, error)
+        await self._meaning.store(io, run, key, entry)
         return entry
 
     def _too_late(self, run: Run) -> DeadlineExceededError:
@@ -253,7 +284,7 @@ class Caching:
 
     @property
     def closers(self) -> tuple[Callable[[], None], ...]:
-        return tuple(cache.close for _, cache in self._tiers)
+        return tuple(cache.close for cache in self._all)
 
 
 def _patience_s(left_s: float | None, waited_s: float = 0.0) -> float:

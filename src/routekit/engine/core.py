@@ -19,6 +19,7 @@ from routekit.engine.caching import Caching, Hit, Lead
 from routekit.engine.chain import Chain
 from routekit.engine.compressing import Compressing, within
 from routekit.engine.deciding import Deciding
+from routekit.engine.embedding import EmbedderOf, Embedding, no_embedder
 from routekit.engine.health import ELSEWHERE, Health
 from routekit.engine.io import IO
 from routekit.engine.notify import Notifier
@@ -89,6 +90,7 @@ class Engine:
         shared: SharedState | None = None,
         cache_secret: Callable[[], bytes] | None = None,
         answers: AnswerPolicy | None = None,
+        embedder_of: EmbedderOf = no_embedder,
     ) -> None:
         rng = rng or random.Random()
         self._clock = clock
@@ -118,6 +120,10 @@ class Engine:
             notify,
             rng=rng,
             secret=cache_secret or functools.partial(os.urandom, 32),
+            embedding=Embedding(
+                provider_of=provider_of, embedder_of=embedder_of, billing=billing, clock=clock, notify=notify
+            ),
+            ask=functools.partial(self._aside_answer, role="verifier"),
             home=home,
         )
         self._waiting_room = WaitingRoom(health, settings.queue)
@@ -353,13 +359,13 @@ class Engine:
         self._asking.ended(run, answered.permit, "ok", answered.usage)
         return answered
 
-    async def _aside_answer(self, io: IO, run: Run, request: RouteRequest) -> Answer:
+    async def _aside_answer(self, io: IO, run: Run, request: RouteRequest, role: str = "compressor") -> Answer:
         """Asks the cheapest that may serve it, on the way to something else; in half of the time that is left."""
         left_s = run.deadline.remaining_s()
         side = run.aside(within(request, None if left_s is None else left_s / 2), self._clock)
         try:
             decision = await self._deciding.decide(io, side, _Cheapest(), self._pool_of(side.request), wait=False)
-            answered = await self._asking.answer(io, side, Chain(decision, role="compressor"))
+            answered = await self._asking.answer(io, side, Chain(decision, role=role))
             self._asking.ended(side, answered.permit, "ok", answered.usage)
             return answered.answer
         finally:

@@ -17,8 +17,19 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from routekit.plugin import Budget, Cache, Candidate, Chunk, Provider, ProviderCall, RouteRequest, Signals, Strategy
-from routekit.types import Answer, CacheEntry, CacheKey, Clock, Reservation
+from routekit.plugin import (
+    Budget,
+    Cache,
+    Candidate,
+    Chunk,
+    Embeddings,
+    Provider,
+    ProviderCall,
+    RouteRequest,
+    Signals,
+    Strategy,
+)
+from routekit.types import Answer, CacheEntry, CacheKey, Clock, Deployment, Reservation
 
 T = TypeVar("T")
 Handle = Any
@@ -62,6 +73,10 @@ class IO(Protocol):
     async def get(self, cache: Cache, key: CacheKey) -> CacheEntry | None: ...
 
     async def set(self, cache: Cache, key: CacheKey, entry: CacheEntry) -> None: ...
+
+    async def embed(
+        self, provider: Provider, deployment: Deployment, text: str, timeout_s: float | None
+    ) -> Embeddings: ...
 
     async def reserve(self, budget: Budget, reservation: Reservation) -> None: ...
 
@@ -141,6 +156,9 @@ class SyncIO:
 
     async def set(self, cache: Cache, key: CacheKey, entry: CacheEntry) -> None:
         cache.set(key, entry)
+
+    async def embed(self, provider: Provider, deployment: Deployment, text: str, timeout_s: float | None) -> Embeddings:
+        return provider.embed(deployment, [text], timeout_s=timeout_s)
 
     async def reserve(self, budget: Budget, reservation: Reservation) -> None:
         budget.reserve(reservation)
@@ -251,6 +269,9 @@ class AsyncIO:
 
     async def set(self, cache: Cache, key: CacheKey, entry: CacheEntry) -> None:
         await cache.aset(key, entry)
+
+    async def embed(self, provider: Provider, deployment: Deployment, text: str, timeout_s: float | None) -> Embeddings:
+        return await provider.aembed(deployment, [text], timeout_s=timeout_s)
 
     async def reserve(self, budget: Budget, reservation: Reservation) -> None:
         await budget.areserve(reservation)

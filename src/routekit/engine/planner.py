@@ -194,7 +194,10 @@ def _media(parts: Sequence[Any]) -> set[str]:
 
 
 def _misfit(deployment: Deployment, needed: frozenset[str], wanted: Requirements) -> tuple[RejectionCode, str] | None:
-    missing = needed - deployment.model.capabilities
+    capabilities = deployment.model.capabilities
+    if "embeddings" in capabilities and "chat" not in capabilities and "embeddings" not in needed:
+        return "capability", "makes embeddings, no answers"
+    missing = needed - capabilities
     if missing:
         return "capability", f"cannot do {', '.join(sorted(missing))}"
     if wanted.regions and deployment.region not in wanted.regions:

@@ -12,7 +12,6 @@ from routekit.engine.breaker import Admission
 from routekit.engine.deadline import Deadline
 from routekit.engine.savings import answer_nanos, savings_of
 from routekit.types import (
-    ZERO,
     Answer,
     Attempt,
     CacheEntry,
@@ -48,6 +47,7 @@ class Run:
 
     `holds` numbers the holds; `unbilled_nanos` is what an answer under review costs, not yet recorded.
     `removed_tokens` is what compressors took out; `baseline` finds the deployment that it is compared with.
+    `vectors` are the question's, by embedder, None where it could not be embedded.
     `own` has what single deployments are sent instead of the request.
     `ticket` is its place in the queue, where it had to wait, `wait_until_s` when it stops waiting.
     """
@@ -69,6 +69,7 @@ class Run:
         "ticket",
         "unbilled_nanos",
         "used",
+        "vectors",
         "wait_until_s",
     )
 
@@ -89,6 +90,7 @@ class Run:
         self.cache: CacheStatus = "bypass"
         self.removed_tokens = 0
         self.own: dict[str, Own] = {}
+        self.vectors: dict[str | None, Any] = {}
         self.baseline: Callable[[Run], Deployment | None] | None = None
 
     def aside(self, request: RouteRequest, clock: Clock) -> Run:
@@ -152,25 +154,33 @@ class Run:
         return 0 if own is None else own.saved_tokens
 
     def from_cache(self, entry: CacheEntry, deployment: Deployment | None, tier: str, strategy: str) -> RouteResult:
-        """A story that ends before it began: nobody was asked and nothing was paid."""
-        similar = entry.similarity is not None
-        self.cache = "semantic-hit" if similar else "hit"
+        """A story that ends before it began: nobody answered it now. What was paid was paid to look."""
         reason = f"answered by the {tier} cache; {entry.deployment} had answered it before"
+        self.cache = "hit"
+        if entry.similarity is not None:
+            self.cache = "semantic-hit"
+            reason = (
+                f"answered by the {tier} cache; {entry.deployment} had answered a question that means the same "
+                f"(similarity {entry.similarity:.3f})"
+            )
         decision = RouteDecision(strategy=strategy, ranked=Ranking(), reason=reason, path=(strategy,))
         self.decision = decision
+        decision = self.final_decision()
         return RouteResult(
             id=self.id,
             message=copied(entry.message),
             finish_reason=entry.finish_reason,
             usage=entry.usage,
-            cost=ZERO,
+            cost=Money(self.cost_nanos),
             decision=decision,
+            attempts=tuple(self.attempts),
+            cost_known=self.cost_known,
             cache=self.cache,
             saved=entry.cost,
             model=entry.model,
             deployment=deployment,
             duration_s=self.deadline.elapsed_s(),
-            compare=functools.partial(self._savings, deployment, entry.usage, 0, 0),
+            compare=functools.partial(self._savings, deployment, entry.usage, 0, self.cost_nanos),
         )
 
     def final_decision(self) -> RouteDecision:

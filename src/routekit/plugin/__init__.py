@@ -1,7 +1,7 @@
 """All that a plugin author imports: contracts, registrations, hooks, and the vocabulary they use."""
 
 from routekit.plugin.budget import Budget, BudgetPlugin, Ledger
-from routekit.plugin.cache import Cache, CachePlugin, CacheStats
+from routekit.plugin.cache import Cache, CachePlugin, CacheStats, SemanticCache, question_of
 from routekit.plugin.compressor import RETRIEVE_ORIGINAL, Compression, Compressor, CompressorPlugin
 from routekit.plugin.guard import ALLOW, Guard, GuardPlugin, GuardVerdict
 from routekit.plugin.hookspecs import hookimpl
@@ -50,6 +50,7 @@ __all__ = [
     "RecipePlugin",
     "RouteDecision",
     "RouteRequest",
+    "SemanticCache",
     "SharedPlugin",
     "SharedState",
     "Signals",
@@ -59,5 +60,6 @@ __all__ = [
     "hookimpl",
     "offload",
     "pump",
+    "question_of",
     "secret_at",
 ]

@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 
 from routekit.plugin.offload import offload
 from routekit.plugin.registration import Plugin
-from routekit.types import CacheEntry, CacheKey
+from routekit.types import CacheEntry, CacheKey, RouteRequest
 
 
 class CacheStats(NamedTuple):
@@ -62,6 +62,40 @@ class Cache(ABC):
 
     def close(self) -> None:
         """Frees what is held."""
+
+
+class SemanticCache(Cache):
+    """Finds the answer to another question that means the same. The engine embeds questions and pays for it.
+
+    `get` is given keys with a `vector` and answers with entries that have a `similarity` and the `question` that they
+    answer. It has to be sure by itself: an entry is handed out, unless a `verifier` is named, which is a deployment
+    (or group, or model) that is asked first whether both questions mean the same.
+
+    `embedder` names the deployment that makes the vectors; None: the local sentence model. It is given
+    `timeout_s` seconds.
+    """
+
+    embedder: str | None = None
+    verifier: str | None = None
+    timeout_s: float = 2.0
+
+    @abstractmethod
+    def question(self, request: RouteRequest) -> str | None:
+        """What is to be embedded; None: this request is not compared."""
+
+    def verified(self, key: CacheKey, entry: CacheEntry, same: bool) -> None:
+        """What the verifier said about an entry that `get` returned."""
+
+
+def question_of(request: RouteRequest) -> str | None:
+    """The newest user message, where it is the last one and nothing but text."""
+    last = request.messages[-1] if request.messages else {}
+    content = last.get("content")
+    if last.get("role") != "user" or set(last) - {"role", "content"}:
+        return None
+    if isinstance(content, list) and len(content) == 1 and set(content[0]) == {"type", "text"}:
+        content = content[0]["text"]
+    return content if isinstance(content, str) and content.strip() else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from routekit.types.message import Message
@@ -15,18 +15,22 @@ from routekit.types.usage import Usage
 class CacheKey:
     """`namespace` is the tenant's physical partition, `digest` a hexadecimal hash of the whole request.
 
-    `request` is for caches that compare meanings; exact caches leave it alone.
+    `request`, `setting` and `vector` are for caches that compare meanings; exact caches leave them alone. `setting`
+    is the digest of everything but the question, `vector` the question's embedding, an array or tuple of floats.
     """
 
     namespace: str
     digest: str
     request: RouteRequest | None = None
+    setting: str = ""
+    vector: Any = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheEntry:
     """A complete, valid answer. `deltas` are the pieces it was streamed in, empty where it was not.
 
+    `question` is what it answered, and `similarity` how close that is to what is asked now.
     `created_at` and `expires_at` are seconds since 1970; `cost` is what the answer cost to make.
     """
 
@@ -40,3 +44,4 @@ class CacheEntry:
     expires_at: float | None = None
     deltas: tuple[dict[str, Any], ...] = ()
     similarity: float | None = None
+    question: str | None = None

@@ -34,6 +34,7 @@ class Decided(Event):
 class CacheHit(Event):
     saved: Money
     tier: str
+    similarity: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,6 @@ from routekit.plugin import CachePlugin, hookimpl
 
 @hookimpl
 def routekit_caches() -> list[CachePlugin]:
-    from routekit.builtin.caches import disk, memory
+    from routekit.builtin.caches import disk, memory, semantic
 
-    return [memory.PLUGIN, disk.PLUGIN]
+    return [memory.PLUGIN, disk.PLUGIN, semantic.PLUGIN]

@@ -27,6 +27,8 @@ from routekit.builtin.providers.local_runtime import (
     release,
 )
 from routekit.builtin.providers.local_select import Select
+from routekit.builtin.providers.local_sentence import MODEL as SENTENCE_MODEL
+from routekit.builtin.providers.local_sentence import sentence_embedder
 from routekit.builtin.providers.local_stream import AsyncReading, ChunkReader, Clock, Gathered, Work, read
 from routekit.builtin.providers.local_tool_choice import narrowed
 from routekit.builtin.providers.local_tools import Plan, UnsupportedRequestError, plan
@@ -112,8 +114,12 @@ class LocalProvider(Provider):
         return AsyncReading(work, reader, clock)
 
     def embed(self, deployment: Deployment, texts: Sequence[str], *, timeout_s: float | None = None) -> Embeddings:
-        vectors, tokens = static_embedder().embed(texts)
-        return Embeddings(vectors=tuple(map(tuple, vectors.tolist())), input_tokens=tokens, model=EMBEDDING_MODEL)
+        if deployment.model.id == SENTENCE_MODEL:
+            vectors, tokens = sentence_embedder().embed(texts)
+        else:
+            vectors, tokens = static_embedder().embed(texts)
+        model = SENTENCE_MODEL if deployment.model.id == SENTENCE_MODEL else EMBEDDING_MODEL
+        return Embeddings(vectors=tuple(map(tuple, vectors.tolist())), input_tokens=tokens, model=model)
 
     def close(self) -> None:
         """Ends the calls under way; frees the model where no other provider uses it."""
@@ -167,6 +173,8 @@ class LocalProvider(Provider):
             return None, path
         try:
             known = known_model(deployment.model.id)
+            if known.embeds:
+                raise ModelNotFoundError(f"{known.name} makes embeddings, no answers; use it as an `embedder`")
         except InvalidInputError as error:
             raise ModelNotFoundError(str(error)) from None
         return known, weights_or_error(known.name)

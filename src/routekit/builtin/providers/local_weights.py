@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from routekit.builtin.providers import local_sentence
 from routekit.errors import InvalidInputError, ProviderSetupError
 
 _LAST_LINES = 8
@@ -33,7 +34,7 @@ class LocalModel:
     `module` is where `file` lies; the module is never imported. `size_bytes` is the file's size and
     `context_window` its trained one, in tokens. `system` is the system message used where a
     conversation has none; `temperature` and `top_p` are used where a call gives none. `chooses_tools`
-    says whether the model itself can tell when to use which tool.
+    says whether the model itself can tell when to use which tool, `embeds` that it makes vectors, no answers.
     """
 
     name: str
@@ -49,6 +50,7 @@ class LocalModel:
     temperature: float | None = None
     top_p: float | None = None
     chooses_tools: bool = True
+    embeds: bool = False
 
     @property
     def requirement(self) -> str:
@@ -73,6 +75,18 @@ _KNOWN = (
         temperature=0.2,
         top_p=0.9,
         chooses_tools=False,
+    ),
+    LocalModel(
+        name=local_sentence.MODEL,
+        title="all-MiniLM-L6-v2, sentence vectors",
+        distribution=local_sentence.DISTRIBUTION,
+        version=local_sentence.VERSION,
+        module=local_sentence.MODULE,
+        file="model/model.safetensors",
+        licence=local_sentence.LICENCE,
+        size_bytes=local_sentence.SIZE_BYTES,
+        context_window=local_sentence.MAX_TOKENS,
+        embeds=True,
     ),
 )
 

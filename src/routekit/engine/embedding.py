@@ -1,0 +1,106 @@
+"""A question as a vector, made by a deployment that is paid for it like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from routekit.engine.billing import Billing
+from routekit.engine.breaker import Admission
+from routekit.engine.failures import short
+from routekit.engine.io import IO
+from routekit.engine.notify import Notifier
+from routekit.engine.planner import Pool
+from routekit.engine.run import Permit, Run
+from routekit.errors import InvalidInputError, ProviderError
+from routekit.plugin import Provider
+from routekit.types import (
+    Attempt,
+    AttemptEnded,
+    AttemptStarted,
+    Candidate,
+    Clock,
+    Deployment,
+    Outcome,
+    Usage,
+    Work,
+    text_tokens,
+)
+
+EmbedderOf = Callable[[str | None], Deployment]
+
+
+def no_embedder(name: str | None) -> Deployment:
+    raise InvalidInputError(f"nobody makes embeddings here; asked for {name or 'the local ones'}")
+
+
+class Embedding:
+    """Embeds with a hold of its own. `embedder_of` finds the deployment of a name; None: the one on this machine."""
+
+    def __init__(
+        self,
+        *,
+        provider_of: Callable[[Deployment], Provider],
+        embedder_of: EmbedderOf,
+        billing: Billing,
+        clock: Clock,
+        notify: Notifier,
+    ) -> None:
+        self._provider_of = provider_of
+        self._embedder_of = embedder_of
+        self._billing = billing
+        self._clock = clock
+        self._notify = notify
+
+    async def vector(self, io: IO, run: Run, name: str | None, text: str, timeout_s: float) -> Any:
+        """The vector of a text, in at most `timeout_s` seconds.
+
+        Raises:
+            ProviderError, TimeoutError: the embedder failed.
+            InvalidInputError: this request may not be sent there.
+            BudgetExceededError: it does not fit.
+        """
+        deployment = self._embedder_of(name)
+        if name is not None:  # what stays in this process may be seen by it
+            self._check(run, deployment)
+        work = Work(text_tokens(text), len(text.encode("utf-8", "surrogatepass")) + 16, 0, 0)
+        candidate = Candidate(deployment, 0.0, True, work)
+        permit = Permit(candidate, Admission(deployment.name, 0.0, 0, False), 0, "embedding", run.deadline.elapsed_s())
+        if candidate.worst_nanos != 0:
+            await self._billing.reserve(io, run, permit)
+        if self._notify:
+            self._notify(AttemptStarted(request_id=run.id, at=self._clock.time(), deployment=deployment))
+        try:
+            found = await io.within(timeout_s, io.embed(self._provider_of(deployment), deployment, text, timeout_s))
+            (vector,) = found.vectors
+        except ProviderError as error:
+            self._ended(run, permit, "error", error.usage, error)
+            raise
+        except BaseException:  # it may have been worked on all the same
+            self._ended(run, permit, "cancelled", Usage(input_tokens=work.input_tokens, estimated=True))
+            raise
+        read = found.input_tokens
+        self._ended(run, permit, "ok", Usage(input_tokens=read if read is not None else work.input_tokens,
+                                             estimated=read is None))  # fmt: skip
+        return vector
+
+    def _check(self, run: Run, deployment: Deployment) -> None:
+        _, rejections, _ = Pool([deployment]).filtered(frozenset({"embeddings"}), run.request.requirements)
+        if rejections:
+            raise InvalidInputError(f"{deployment.name} may not see this request: {rejections[0].reason}")
+        if deployment.model.price is None and self._billing.price_required():
+            raise InvalidInputError(f"the price of {deployment.name} is unknown and spending is limited")
+
+    def _ended(
+        self, run: Run, permit: Permit, outcome: Outcome, usage: Usage | None, error: ProviderError | None = None
+    ) -> None:
+        cost, known = self._billing.settle(run, permit, usage)
+        attempt = Attempt(
+            deployment=permit.candidate.deployment, outcome=outcome, error=error, usage=usage or Usage(), cost=cost,
+            cost_known=known, started_s=permit.started_s,
+            duration_s=max(0.0, run.deadline.elapsed_s() - permit.started_s), role="embedding",
+            detail=short(error) if error else "",
+        )  # fmt: skip
+        run.record(attempt)
+        if self._notify:
+            self._notify(AttemptEnded(request_id=run.id, at=self._clock.time(), attempt=attempt))
