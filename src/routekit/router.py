@@ -198,6 +198,18 @@ class Router:
         request, strategy = self._request(messages, options)
         return run_sync(self._engine.explain(self._sync, request, strategy))
 
+    def embed(self, text: str, *, embedder: str | None = None) -> tuple[float, ...]:
+        """The vector of a text from a deployment with embeddings; without `embedder` from the local sentence model.
+
+        What it costs is held and booked like an answer.
+
+        Raises:
+            InvalidInputError: there is no such deployment. ProviderError: it failed. BudgetExceededError: too dear.
+        """
+        self._refuse_if_closed()
+        request = RouteRequest(messages=({"role": "user", "content": text},), deadline_s=self.config.router.deadline_s)
+        return tuple(run_sync(self._engine.embed(self._sync, request, embedder, text)))
+
     def caches(self) -> list[tuple[str, Cache]]:
         """The configured caches, opened anew to be looked at, nearest first; the caller closes them."""
         return [(name, self._make("cache", name, self._cache_options(name))) for name in self.config.cache.use]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from routekit.cli.calibrate import calibrate
 from routekit.cli.output import Column, json_option, note, one_line, print_json, say, table, usd
 from routekit.cli.session import Session, pass_session
 
@@ -106,6 +107,9 @@ def clear(session: Session, tenant: tuple[str, ...], namespace: str | None, ever
         cleared = [name for name, tier in tiers if tier.shared and _cleared(tier, partition)]
     said = "everybody" if partition is None else partition
     say(f"erased for {said}: {', '.join(cleared)}" if cleared else "no tier outlives its program; nothing to erase")
+
+
+cache.add_command(calibrate)
 
 
 def _cleared(tier: Cache, partition: str | None) -> bool:

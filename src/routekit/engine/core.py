@@ -59,6 +59,7 @@ from routekit.types import (
 
 _log = logging.getLogger("routekit.engine")
 T = TypeVar("T")
+EMBED_S = 60.0
 NO_WORK = Work(0, 0, 0, 0)
 PoolOf = Callable[[RouteRequest], Pool]
 
@@ -113,6 +114,9 @@ class Engine:
         self.health = health = Health(deployments, clock, rng, changed, probes=Probes(home))
         self._snapshots = snapshots = Snapshots(home, health.rows)
         self._billing = billing = Billing(budget, scopes, settings, clock, notify)
+        self._embedding = Embedding(
+            provider_of=provider_of, embedder_of=embedder_of, billing=billing, clock=clock, notify=notify
+        )
         self._caching = Caching(
             caches,
             settings,
@@ -120,9 +124,7 @@ class Engine:
             notify,
             rng=rng,
             secret=cache_secret or functools.partial(os.urandom, 32),
-            embedding=Embedding(
-                provider_of=provider_of, embedder_of=embedder_of, billing=billing, clock=clock, notify=notify
-            ),
+            embedding=self._embedding,
             ask=functools.partial(self._aside_answer, role="verifier"),
             home=home,
         )
@@ -370,6 +372,12 @@ class Engine:
             return answered.answer
         finally:
             run.took(side)
+
+    async def embed(self, io: IO, request: RouteRequest, embedder: str | None, text: str) -> Sequence[float]:
+        """The vector of a text, held for and booked."""
+        run = Run(request, self._clock)
+        vector: Sequence[float] = await self._embedding.vector(io, run, embedder, text, EMBED_S)
+        return vector
 
     def original(self, handle: str) -> str | None:
         """The text that a compressor left a handle for."""

