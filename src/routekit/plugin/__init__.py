@@ -3,6 +3,7 @@
 from routekit.plugin.budget import Budget, BudgetPlugin, Ledger
 from routekit.plugin.cache import Cache, CachePlugin, CacheStats, SemanticCache, question_of
 from routekit.plugin.compressor import RETRIEVE_ORIGINAL, Compression, Compressor, CompressorPlugin
+from routekit.plugin.entrycodec import decode_entry, encode_entry
 from routekit.plugin.guard import ALLOW, Guard, GuardPlugin, GuardVerdict
 from routekit.plugin.hookspecs import hookimpl
 from routekit.plugin.observer import Observer, ObserverPlugin
@@ -57,6 +58,8 @@ __all__ = [
     "Strategy",
     "StrategyPlugin",
     "Verdict",
+    "decode_entry",
+    "encode_entry",
     "hookimpl",
     "offload",
     "pump",

@@ -72,7 +72,7 @@ def test_models_as_json_has_every_source(config: str, args: list[str]) -> None:
     assert {"price", "context_window", "capabilities"} <= set(mini["sources"])
     assert odd["price"] is None
     assert odd["quality_inferred"] is True
-    assert [model["name"] for model in told["local_models"]] == ["smollm2"]
+    assert [model["name"] for model in told["local_models"]] == ["smollm2", "all-minilm-l6-v2"]
 
 
 def test_pull_of_a_model_nobody_knows() -> None:

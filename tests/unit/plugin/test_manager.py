@@ -15,8 +15,9 @@ BUILTIN = {
     "strategy": {
         "cheapest", "fastest", "best", "balanced", "ordered", "weighted", "least-busy", "cascade", "rules", "per-step",
     },
-    "cache": {"memory", "disk"},
-    "compressor": {"trim", "json-minify"},
+    "cache": {"memory", "disk", "semantic"},
+    "compressor": {"json-minify", "schema-minify", "json-table", "dedupe", "tool-output", "middle-out", "trim",
+                   "summarize"},
     "budget": {"memory", "ledger"},
     "guard": {"pattern"},
     "observer": {"log", "opentelemetry", "records"},

@@ -34,3 +34,13 @@ class RedisLedgerOptions(RedisOptions):
 
     persistence: Persistence = "require"
     accept_new: bool = False
+
+
+class RedisCacheOptions(RedisOptions):
+    """`secret_env` names a variable with the secret that values are sealed with, the same on every machine.
+
+    A value larger than `max_value_kb` kibibytes is neither stored nor read.
+    """
+
+    secret_env: str | None = None
+    max_value_kb: int = Field(default=4096, ge=1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from routekit.plugin import Budget, BudgetPlugin, PluginContext, SharedPlugin, SharedState, hookimpl
-from routekit_redis.options import RedisLedgerOptions, RedisOptions
+from routekit.plugin import Budget, BudgetPlugin, Cache, CachePlugin, PluginContext, SharedPlugin, SharedState, hookimpl
+from routekit_redis.options import RedisCacheOptions, RedisLedgerOptions, RedisOptions
 
 
 def _budget(options: RedisLedgerOptions, context: PluginContext) -> Budget:
@@ -26,6 +26,24 @@ def routekit_budgets() -> list[BudgetPlugin]:
             factory=_budget,
             options=RedisLedgerOptions,
             summary="An append-only ledger on Redis or Valkey 7+, shared by machines; exact, atomic, fails closed.",
+        )
+    ]
+
+
+def _cache(options: RedisCacheOptions, context: PluginContext) -> Cache:
+    from routekit_redis.cache import RedisCache
+
+    return RedisCache(options, env=context.env, home=context.home, clock=context.clock)
+
+
+@hookimpl
+def routekit_caches() -> list[CachePlugin]:
+    return [
+        CachePlugin(
+            name="redis",
+            factory=_cache,
+            options=RedisCacheOptions,
+            summary="Exact answers on Redis or Valkey 7+, shared by machines; each value is sealed.",
         )
     ]
 

@@ -21,8 +21,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import Field
 
-from routekit.builtin.caches import codec
-from routekit.plugin import Cache, CachePlugin, CacheStats, Options, PluginContext, secret_at
+from routekit.plugin import (
+    Cache,
+    CachePlugin,
+    CacheStats,
+    Options,
+    PluginContext,
+    decode_entry,
+    encode_entry,
+    secret_at,
+)
 from routekit.types import CacheEntry, CacheKey, Clock, SystemClock
 
 if TYPE_CHECKING:
@@ -73,7 +81,7 @@ class DiskCache(Cache):
         if not hmac.compare_digest(sealed[:MAC_BYTES], self._mac(name, key.digest, payload)):
             return None
         try:
-            entry = codec.decode(payload)
+            entry = decode_entry(payload)
         except ValueError:
             return None
         return None if entry.expires_at is not None and entry.expires_at <= self._time() else entry
@@ -104,7 +112,7 @@ class DiskCache(Cache):
 
     def set(self, key: CacheKey, entry: CacheEntry) -> None:
         name = _partition_name(key.namespace)
-        payload = codec.encode(entry)
+        payload = encode_entry(entry)
         lives_s = None if entry.expires_at is None else entry.expires_at - self._time()
         if lives_s is not None and lives_s <= 0:
             return self.delete(key)

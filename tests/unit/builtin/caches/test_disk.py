@@ -19,9 +19,8 @@ import pytest
 from tests.support.clock import Now
 from tests.support.entries import entry, key
 
-from routekit.builtin.caches import codec
 from routekit.builtin.caches.disk import PLUGIN, DiskCache
-from routekit.plugin import PluginContext
+from routekit.plugin import PluginContext, encode_entry, entrycodec
 
 
 @pytest.fixture
@@ -157,7 +156,7 @@ def test_a_file_that_a_row_names_is_neither_read_nor_deleted(cache: DiskCache, t
     victim = tmp_path / "victim"
     with contextlib.closing(again(cache)) as other:
         other.get(key("1"))
-        victim.write_bytes(other._mac(partition(cache).name, "1", codec.encode(entry())) + codec.encode(entry()))
+        victim.write_bytes(other._mac(partition(cache).name, "1", encode_entry(entry())) + encode_entry(entry()))
     with tampered(cache) as database:
         database.execute(
             "UPDATE Cache SET mode = ?, filename = ?, value = NULL, expire_time = 1", (mode, "../../victim")
@@ -340,7 +339,7 @@ def test_a_rollback_journal_is_never_played_back(cache: DiskCache) -> None:
     other.close()
 
 
-@pytest.mark.parametrize("bomb", [b" " * (codec.MAX_BYTES + 1), b"[" * 500_000, b"{}", b"null"])
+@pytest.mark.parametrize("bomb", [b" " * (entrycodec.MAX_BYTES + 1), b"[" * 500_000, b"{}", b"null"])
 def test_a_bomb_that_is_authentic_is_a_miss(cache: DiskCache, bomb: bytes) -> None:
     import zlib
 

