@@ -63,7 +63,8 @@ def main() -> None:
         for pair in pairs.split("|"):
             a, b = pair.split("/")
             rows.append({"a": template.format(a, b), "b": template.format(b, a), "same": False, "kind": "order"})
-    (HERE / "calibration.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    written = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (HERE / "calibration.jsonl").write_text(written + (HERE / "independent-calibration.jsonl").read_text())
 
 
 if __name__ == "__main__":

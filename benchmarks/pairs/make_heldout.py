@@ -1,6 +1,7 @@
-"""Writes heldout.jsonl: question pairs that nothing was tuned on. ``python benchmarks/pairs/make_heldout.py``
+"""Writes heldout.jsonl: question pairs that nothing was tuned on. Nobody looks at single ones of them.
 
-Paraphrases are written out; of hard negatives each template gives at most eight pairs. Topics and templates are
+Paraphrases are written out; of hard negatives each template gives at most eight pairs. independent-heldout.jsonl
+is part of it: negatives by somebody who did not know the guard. Topics and templates are
 others than those of calibration.jsonl.
 """
 
@@ -325,7 +326,8 @@ def main() -> None:
         first, *others = line.split("|")
         rows += [{"a": first, "b": other, "same": True, "kind": "paraphrase"} for other in others]
     rows += [{"a": a, "b": b, "same": False, "kind": kind} for kind, a, b in negatives()]
-    (HERE / "heldout.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    written = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (HERE / "heldout.jsonl").write_text(written + (HERE / "independent-heldout.jsonl").read_text())
 
 
 if __name__ == "__main__":

@@ -28,12 +28,9 @@ WORD_BOUND = 0.8
 MAX_WORDS = 60
 """Longer texts have to have the same words: there is too much in them that a word can change."""
 
+_QUOTED = re.compile(r"`[^`]+`|\"[^\"]+\"")
 _TOKEN = re.compile(
-    r"`[^`]+`|\"[^\"]+\"|https?://\S+|\S+@\S+\.\w+"
-    r"|--?[A-Za-z][\w-]*(?:=\S+)?"  # flags
-    r"|[A-Za-z_][\w]*(?:(?:\.|::|->|/|\\)[\w*]+)*(?:\([^()\s]*\)|(?:==|>=|<=|!=)[\w.]+|\[[^\]\s]*\])+"  # calls
-    r"|[A-Za-z]\w*(?:(?:\.|::|->)\w+)+|\.[A-Za-z]\w{1,5}\b|/[\w./-]+"  # dotted names, file endings, paths
-    r"|[$€£¥₹]?\d[\d,]*(?:\.\d+)*(?:[a-z]{1,3}\b)?%?|[A-Za-z]+\+\+|[A-Za-z]#|[A-Za-z]\w*(?:['’]\w+)?|[^\W\d_]+|[%€$£¥₹+*/=<>^&|~]"
+    r"[$€£¥₹]?\d[\d,]*(?:\.\d+)*(?:[a-z]{1,3}\b)?%?|[A-Za-z]\w*(?:['’]\w+)?|[^\W\d_]+|[%€$£¥₹+*/=<>^&|~]"
 )
 _REWRITES = tuple(
     (re.compile(pattern, re.IGNORECASE), by)
@@ -92,11 +89,18 @@ _REWRITES = tuple(
 )
 """What is said in several words, or shortly, as one word that can be compared."""
 
-_CODE = re.compile(r"[_`(){}\[\]=<>/\\@#*]|::|->|\w\.\w|^--?\w|^\.\w|[a-z][A-Z]|\+\+")
+_CODE = re.compile(
+    r"[_`{}\[\]=<>|\\@#*^~]|\w\(|::|->|\w\.\w|^-{1,2}\w|^\.\w|[a-z][A-Z]|\+\+|&&|%[A-Za-z]|\$[^\d\s]|/\w|^[$&!+/]+$"
+)
+"""In a word: it is no word, but a name, a path, an operator or a pattern, in which every character counts."""
+
+_NAMED_AFTER = re.compile(r"operators?|keywords?|statements?|tags?|flags?|options?")
+_JOINING = frozenset({"and", "or", "vs", "versus"})
 _NUMBER = re.compile(r"([$€£¥₹]?)(\d[\d,]*(?:\.\d+)*)([a-z%]*)")
 
 
 _KIND = "kind"
+_DETERMINERS = frozenset({"the", "a", "an", "this", "that", "of", "my", "your", "which", "what", "any", "these"})
 _LOOSE = frozenset({None, "and"})
 """Roles that two words may swap."""
 
@@ -111,12 +115,17 @@ class _Word(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """What a question says: figures and identifiers, how often it says no, its words, and all of them in order."""
+    """What a question says: figures and identifiers, how often it says no, its words, and all of these in order.
+
+    `skeleton` has the words between, with "_" for each run of words that say something; `slots` the run of each.
+    """
 
     exact: tuple[str, ...]
     negations: int
     words: tuple[_Word, ...]
     order: tuple[_Word, ...]
+    skeleton: tuple[str, ...]
+    slots: tuple[int, ...]
 
 
 def difference(a: str, b: str, alike: Alike | None = None) -> str | None:
@@ -156,7 +165,7 @@ def difference(a: str, b: str, alike: Alike | None = None) -> str | None:
     unmatched = _unmatched(left, [*right, *shared], alike), _unmatched(right, [*left, *shared], alike)
     if (unmatched[0] or unmatched[1]) and not _light(*unmatched):
         return f"words without a counterpart ({_told([*unmatched[0], *unmatched[1]])})"
-    return _turned(one.order, other.order)
+    return _swapped(one, other) or _turned(one.order, other.order)
 
 
 def _light(left: list[str], right: list[str]) -> bool:
@@ -199,30 +208,72 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(found) - lexicon.SILENT
 
 
+def _tokens(text: str) -> list[str]:
+    """Quotations and pieces of code whole, and the words of the rest."""
+    found: list[str] = []
+    rest = 0
+    for quoted in _QUOTED.finditer(text):
+        found.extend(_pieces(text[rest : quoted.start()]))
+        found.append(quoted[0])
+        rest = quoted.end()
+    found.extend(_pieces(text[rest:]))
+    return found
+
+
+def _pieces(text: str) -> list[str]:
+    found: list[str] = []
+    for chunk in text.split():
+        core = chunk.strip(".,;:!?\"'()") if any(map(str.isalnum, chunk)) and not chunk.endswith("()") else chunk
+        core = chunk.rstrip(".,;:!?") if "(" in core and not core.endswith(")") else core
+        if not _NUMBER.fullmatch(core.lower()) and _CODE.search(core):
+            found.append(core)
+        else:
+            found.extend(_TOKEN.findall(chunk))
+    return found
+
+
 def _read(text: str, names: frozenset[str]) -> _Read:
-    lower = text if _CODE.search(text) else text.lower()
+    """What a text says. Words are compared in lower case, code as it is written."""
     for pattern, by in _REWRITES:
-        lower = pattern.sub(by, lower)
+        text = pattern.sub(by, text)
     exact: list[str] = []
     words: list[_Word] = []
     order: list[_Word] = []
+    skeleton: list[str] = []
+    slots: list[int] = []
     negations = since = 0
     role: str | None = None
-    for token in _TOKEN.findall(lower):
+    tokens = _tokens(text)
+    for place, token in enumerate(tokens):
         word = token.lower()
         since += 1
-        if word in lexicon.DIRECTIONS:
+        after = tokens[place + 1].lower() if place + 1 < len(tokens) else ""
+        plain = word in lexicon.SILENT or word in lexicon.DIRECTIONS or word in lexicon.NEGATORS
+        found = [word] if plain and _NAMED_AFTER.fullmatch(after) and word not in _DETERMINERS else None
+        if found is None and word in lexicon.DIRECTIONS:
             role, since = lexicon.DIRECTIONS[word], 0
         here = role if since <= 3 else None
-        if word in lexicon.NEGATORS:
+        said = len(order)
+        if found is None and word in lexicon.NEGATORS:
             negations += 1
-        elif (found := _exact(token, word)) is not None:
+        elif found is not None or (found := _exact(token, word)) is not None:
             exact.extend(found)
             order.extend(_Word(each, word, here, True) for each in found)
-        elif (word not in lexicon.SILENT and _stem(word) not in _silent()) or word in names:
-            words.append(_Word(_stem(word), word, here, word in names))
+        elif word in names:  # names have no plurals: Alien and Aliens are two films
+            words.append(_Word(word, word, here, True))
             order.append(words[-1])
-    return _Read(tuple(exact), negations, tuple(words), tuple(order))
+        elif word not in lexicon.SILENT and _stem(word) not in _silent():
+            words.append(_Word(_stem(word), word, here, False))
+            order.append(words[-1])
+        if len(order) == said:
+            if since and skeleton[-1:] == ["_"]:
+                role = None  # the phrase that the preposition began is over
+            skeleton.append(word)
+            continue
+        if skeleton[-1:] != ["_"]:
+            skeleton.append("_")
+        slots.extend([len(skeleton) - 1] * (len(order) - said))
+    return _Read(tuple(exact), negations, tuple(words), tuple(order), tuple(skeleton), tuple(slots))
 
 
 def _exact(token: str, word: str) -> list[str] | None:
@@ -306,6 +357,18 @@ def _same(a: _Word, b: _Word, alike: Alike | None) -> bool:
 def _synonyms(a: _Word, b: _Word) -> bool:
     groups = _groups()
     return not groups.get(a.stem, frozenset()).isdisjoint(groups.get(b.stem, frozenset()))
+
+
+def _swapped(one: _Read, other: _Read) -> str | None:
+    """Whether they say the same words in the same sentence, but two of them have changed places."""
+    mine, theirs = [word.stem for word in one.order], [word.stem for word in other.order]
+    if one.skeleton != other.skeleton or one.skeleton == ("_",) or mine == theirs or sorted(mine) != sorted(theirs):
+        return None
+    moved = [place for place, (a, b) in enumerate(zip(mine, theirs, strict=True)) if a != b]
+    between = one.skeleton[one.slots[moved[0]] : one.slots[moved[-1]]]
+    if any(word in _JOINING for word in between) and all(word == "_" or word in _JOINING for word in between):
+        return None  # the members of a list
+    return f"order ({', '.join(one.order[place].text for place in moved[:2])})"
 
 
 def _turned(mine: tuple[_Word, ...], theirs: tuple[_Word, ...]) -> str | None:

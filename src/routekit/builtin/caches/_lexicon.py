@@ -92,15 +92,15 @@ IRREGULAR = {
     for group in _groups(
         """
     win won winner winners winning; beat beaten beats beating; write wrote written; buy bought; sell sold; take took
-    taken; give gave given; go went gone; see saw seen; eat ate eaten; drink drank drunk; know knew known; grow grew
+    taken; give gave given; go went gone; eat ate eaten; drink drank drunk; know knew known; grow grew
     grown; throw threw thrown; fly flew flown flight; draw drew drawn; break broke broken; speak spoke spoken; steal
     stole stolen; freeze froze frozen; choose chose chosen; drive drove driven; ride rode ridden; rise rose risen;
     fall fell fallen; get got gotten; forget forgot forgotten; hide hid hidden; begin began begun; sing sang sung;
-    ring rang rung; swim swam swum; run ran; come came; become became; find found; hold held; keep kept; leave left;
+    ring rang rung; swim swam swum; run ran; come came; become became; hold held; keep kept; leave left;
     lose lost; make made; mean meant; meet met; pay paid; say said; send sent; sit sat; sleep slept; spend spent;
     stand stood; teach taught; tell told; think thought; understand understood; build built; catch caught; bring
     brought; fight fought; feel felt; hear heard; lead led; lend lent; shoot shot; spell spelt; wear wore worn; tear
-    tore torn; bite bit bitten; lie lay lain; die died death; born birth; child children; man men; woman women; foot
+    tore torn; bite bit bitten; die died death; born birth; child children; man men; woman women; foot
     feet; tooth teeth; mouse mice; person people; healthy health healthily; safe safely safety; long length; wide
     width; high height; deep depth; cancel cancellation cancelling canceling cancelled; refund refunds; recharge
     charging charge; leak leaky leaking leaks; sick sickness; install installation installing installed; invent
