@@ -127,7 +127,8 @@ class CacheTable(BaseModel):
     whose answers are as good: those of the same group (or model) asked for under the same "strategy", under
     any strategy ("group"), or only those of the very model that would be asked first now ("model").
     `nondeterministic` caches requests with a temperature too, `tool_calls` answers that call tools.
-    Entries live for `ttl_s` seconds, less up to the share `jitter`, so that they do not all end at once.
+    Entries live for `ttl_s` seconds, less up to the share `jitter`, so that they do not all end at once;
+    for `stale_s` seconds more they are still given, while a new answer is made in the background.
     `secret_env` names a variable with the secret that keys are made with, for caches on several machines.
     """
 
@@ -140,6 +141,7 @@ class CacheTable(BaseModel):
     tool_calls: bool = False
     reuse: Reuse = "strategy"
     jitter: float = Field(default=0.1, ge=0, le=0.5)
+    stale_s: float = Field(default=0.0, ge=0)
     secret_env: str | None = None
 
     @model_validator(mode="after")
@@ -284,6 +286,7 @@ class Config(_Table):
             cache_tool_calls=self.cache.tool_calls,
             cache_reuse=self.cache.reuse,
             cache_jitter=self.cache.jitter,
+            cache_stale_s=self.cache.stale_s,
             **self.reliability.model_dump(exclude={"fall_back_on"}),
         )
 

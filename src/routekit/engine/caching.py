@@ -25,6 +25,9 @@ POLL_FIRST_S, POLL_MOST_S = 0.01, 0.25
 """How often a process looks whether another one has answered its question."""
 
 
+SINGLE_FLIGHT = "single-flight"
+"""The tier that an answer comes from which somebody else was just asking for."""
+
 PACED_WAIT_S = 30.0
 """The longest wait for somebody else's stream, whose reader may take any time; or half of the time left, if less."""
 
@@ -154,7 +157,7 @@ class Caching:
                 except _TooSlowError:
                     return Lead()
                 if entry is not None:
-                    return Hit("single-flight", entry)
+                    return Hit(SINGLE_FLIGHT, entry)
                 continue  # the leader failed: perhaps this one leads the next flight
             lead = Lead(self._flights, name, flight)
             try:
@@ -257,7 +260,8 @@ class Caching:
             model=result.model,
             deployment=result.deployment.name if result.deployment else "",
             created_at=now,
-            expires_at=None if ttl_s is None else now + ttl_s,
+            expires_at=None if ttl_s is None else now + ttl_s + self._settings.cache_stale_s,
+            fresh_until=None if ttl_s is None or not self._settings.cache_stale_s else now + ttl_s,
             deltas=deltas,
         )
         for name, cache in self._tiers:
@@ -281,6 +285,10 @@ class Caching:
                     request_id=run.id, at=self._clock.time(), kind="cache", name=name, error=type(error).__name__
                 )
             )
+
+    def is_stale(self, entry: CacheEntry) -> bool:
+        """Whether an answer that is given should be made anew."""
+        return entry.fresh_until is not None and entry.fresh_until <= self._clock.time()
 
     @property
     def closers(self) -> tuple[Callable[[], None], ...]:

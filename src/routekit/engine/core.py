@@ -15,7 +15,7 @@ from routekit.engine.answers import AnswerPolicy
 from routekit.engine.asking import Asking
 from routekit.engine.assemble import chunks_of
 from routekit.engine.billing import Billing
-from routekit.engine.caching import Caching, Hit, Lead
+from routekit.engine.caching import SINGLE_FLIGHT, Caching, Hit, Lead
 from routekit.engine.chain import Chain
 from routekit.engine.compressing import Compressing, within
 from routekit.engine.deciding import Deciding
@@ -27,6 +27,7 @@ from routekit.engine.partial import partial_of
 from routekit.engine.planner import Pool
 from routekit.engine.probes import Probes
 from routekit.engine.queue import WaitingRoom
+from routekit.engine.revalidating import Revalidating
 from routekit.engine.run import Answered, Run
 from routekit.engine.savings import baseline_of
 from routekit.engine.settings import CompressionRule, EngineSettings
@@ -128,6 +129,7 @@ class Engine:
             ask=functools.partial(self._aside_answer, role="verifier"),
             home=home,
         )
+        self._revalidating = Revalidating(self.complete, clock)
         self._waiting_room = WaitingRoom(health, settings.queue)
         self._deciding = Deciding(
             guards=guards, health=health, billing=billing,
@@ -384,6 +386,9 @@ class Engine:
         return self._compressing.original(handle)
 
     def _cached(self, run: Run, hit: Hit, strategy: Strategy) -> RouteResult:
+        if hit.tier != SINGLE_FLIGHT and self._caching.is_stale(hit.entry) and run.request.cache != "only":
+            run.notes.append("the answer is older than its time; a new one is being made")
+            self._revalidating.start(run.request, strategy)
         return run.from_cache(hit.entry, self._deployments.get(hit.entry.deployment), hit.tier, strategy.name)
 
     def _learn(self, run: Run, strategy: Strategy) -> None:

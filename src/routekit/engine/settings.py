@@ -52,6 +52,7 @@ class EngineSettings:
     cache_tool_calls: bool = False
     cache_reuse: Reuse = "strategy"
     cache_jitter: float = 0.1
+    cache_stale_s: float = 0.0
     lease_s: float = 600.0
     baseline: str | None = None
     first_token_s: float | None = None

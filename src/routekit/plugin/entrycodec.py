@@ -8,7 +8,7 @@ from typing import Any
 
 from routekit.types import CacheEntry, Money, Usage
 
-VERSION = 2
+VERSION = 3
 MAX_BYTES = 16 * 1024 * 1024
 """What an entry may unpack to. The longest answers of today's models are below one mebibyte."""
 
@@ -34,6 +34,7 @@ def encode_entry(entry: CacheEntry) -> bytes:
             "deployment": entry.deployment,
             "created_at": entry.created_at,
             "expires_at": entry.expires_at,
+            "fresh_until": entry.fresh_until,
             "deltas": entry.deltas,
         },
         separators=(",", ":"),
@@ -65,7 +66,7 @@ def _entry(fields: Any) -> CacheEntry:
     counts = [_typed(count, int) for count in _typed(fields["usage"], list)]
     if len(counts) != len(_COUNTS) or min(counts) < 0:
         raise ValueError("the usage in the cache entry is none")
-    expires_at = fields["expires_at"]
+    expires_at, fresh_until = fields["expires_at"], fields["fresh_until"]
     return CacheEntry(
         message=_typed(fields["message"], dict),
         finish_reason=_optional_text(fields["finish_reason"]),
@@ -75,6 +76,7 @@ def _entry(fields: Any) -> CacheEntry:
         deployment=_typed(fields["deployment"], str),
         created_at=float(_typed(fields["created_at"], (int, float))),
         expires_at=None if expires_at is None else float(_typed(expires_at, (int, float))),
+        fresh_until=None if fresh_until is None else float(_typed(fresh_until, (int, float))),
         deltas=tuple(_typed(delta, dict) for delta in _typed(fields["deltas"], list)),
     )
 

@@ -31,7 +31,7 @@ class CacheEntry:
     """A complete, valid answer. `deltas` are the pieces it was streamed in, empty where it was not.
 
     `question` is what it answered, and `similarity` how close that is to what is asked now.
-    `created_at` and `expires_at` are seconds since 1970; `cost` is what the answer cost to make.
+    `created_at`, `fresh_until` (from then on it is given while a new one is made) and `expires_at` are seconds since 1970; `cost` is what the answer cost to make.
     """
 
     message: Message
@@ -42,6 +42,7 @@ class CacheEntry:
     deployment: str
     created_at: float
     expires_at: float | None = None
+    fresh_until: float | None = None
     deltas: tuple[dict[str, Any], ...] = ()
     similarity: float | None = None
     question: str | None = None
