@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
-from routekit_offpeak import OffPeak, Window
 
 from routekit import ConfigError, Router
 from routekit.plugin import Strategy
 from routekit.testing import ScriptedProvider, VirtualClock, plugin_module
 from routekit.testing.contracts import StrategyContract
+from routekit_offpeak import OffPeak, Window
 
 NIGHT = {"deployments": ["dear"], "start": "22:00", "end": "06:00", "timezone": "Europe/Berlin", "discount": 0.9}
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import redis
 from redis_server import Server
-from routekit_redis.cache import RedisCache
-from routekit_redis.options import RedisCacheOptions
 
 from routekit import Router
 from routekit.errors import ConfigError
 from routekit.testing import ScriptedProvider, plugin_module
 from routekit.types import CacheEntry, CacheKey, Money, Usage
+from routekit_redis.cache import RedisCache
+from routekit_redis.options import RedisCacheOptions
 
 KEY = CacheKey(namespace="project:search", digest="ab" * 32)
 SECRETS = {"SEAL": "a secret of all machines"}

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 from redis_server import Server
+
+from routekit.plugin import Cache, Ledger, SharedState
+from routekit.testing.contracts import CacheContract, LedgerContract, SharedContract
 from routekit_redis.cache import RedisCache
 from routekit_redis.ledger import RedisLedger
 from routekit_redis.options import RedisCacheOptions, RedisLedgerOptions, RedisOptions
 from routekit_redis.shared import RedisShared
-
-from routekit.plugin import Cache, Ledger, SharedState
-from routekit.testing.contracts import CacheContract, LedgerContract, SharedContract
 
 
 class TestRedisLedger(LedgerContract):

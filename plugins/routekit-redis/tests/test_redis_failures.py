@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 import redis
 from redis_server import Server
+
+from routekit.errors import BudgetExceededError, BudgetUnavailableError, ConfigError
+from routekit.types import Charge, Money, Reservation
 from routekit_redis import reinitialise
 from routekit_redis.connection import address_of, check_server
 from routekit_redis.ledger import MOST, RedisLedger
 from routekit_redis.options import RedisLedgerOptions, RedisOptions
 from routekit_redis.shared import RedisShared
-
-from routekit.errors import BudgetExceededError, BudgetUnavailableError, ConfigError
-from routekit.types import Charge, Money, Reservation
 
 GLOBAL = Charge(key="global|total", scope="global", limit=Money(100))
 

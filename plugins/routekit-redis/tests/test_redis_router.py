@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 from redis_server import Server
-from routekit_redis import plugin
-from routekit_redis.ledger import RedisLedger
-from routekit_redis.options import RedisLedgerOptions
 
 from routekit import BudgetExceededError, Router
 from routekit.errors import ConfigError
 from routekit.testing import Reply, ScriptedProvider, plugin_module
 from routekit.types import Charge, Money, Usage
+from routekit_redis import plugin
+from routekit_redis.ledger import RedisLedger
+from routekit_redis.options import RedisLedgerOptions
 
 HERE = Path(__file__).parent
 SCOPES = ("global", "project:p", "user:u", "tag:t", "run:r", "deployment:m")

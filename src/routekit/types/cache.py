@@ -30,8 +30,9 @@ class CacheKey:
 class CacheEntry:
     """A complete, valid answer. `deltas` are the pieces it was streamed in, empty where it was not.
 
-    `question` is what it answered, and `similarity` how close that is to what is asked now.
-    `created_at`, `fresh_until` (from then on it is given while a new one is made) and `expires_at` are seconds since 1970; `cost` is what the answer cost to make.
+    `question` is what it answered, and `similarity` how close that is to what is asked now. `created_at`,
+    `fresh_until` (from then on it is given while a new one is made) and `expires_at` are seconds since 1970;
+    `cost` is what the answer cost to make.
     """
 
     message: Message
