@@ -51,7 +51,7 @@ def test_streams_too(face: Face) -> None:
     with scripted_router({"a": provider}, config=config(100)) as router:
         face.stream(router, "hi")
         router.clock.sleep(61)
-        chunks, result = face.stream(router, "hi")
+        chunks, _ = face.stream(router, "hi")
         assert "".join(chunk.text for chunk in chunks) == "old"
         assert eventually(lambda: len(provider.calls) == 2)
         assert eventually(lambda: face.complete(router, "hi").text == "new")
