@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from routekit import config, errors
 from routekit.builtin.strategies import BUILTIN
 from routekit.cli import main as command_line
+from routekit.config.compression import CompressorTable
 from routekit.plugin.hookspecs import HOOKS, RoutekitSpecs
 from routekit.plugin.manager import discover
 
@@ -69,7 +70,9 @@ def _configuration() -> str:
     ):
         lines.append(f"## {title}\n\n{inspect.cleandoc(model.__doc__ or '')}\n")
         lines.append(_options(model))
-    lines.append("## [[compressors]], [[guards]], [[observers]], [strategies.NAME]\n")
+    lines.append(f"## [[compressors]]\n\n{inspect.cleandoc(CompressorTable.__doc__ or '')}\n")
+    lines.append(_options(CompressorTable))
+    lines.append("## [[guards]], [[observers]], [strategies.NAME]\n")
     lines.append("`use` names the plugin; the other keys are its options, see [plugins](plugins.md).\n")
     return "\n".join(lines)
 
