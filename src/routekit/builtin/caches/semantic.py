@@ -37,6 +37,9 @@ FLOOR = 0.5
 """Below it nothing is looked at, even to learn."""
 
 CANDIDATES = 8
+ENTRY_BYTES = 2500
+"""Around each entry, where it is alone in its setting: places in dictionaries, arrays, the entry itself."""
+
 _OBSERVED = 64
 
 
@@ -94,6 +97,7 @@ class MeaningCache(SemanticCache):
         self._lock = Lock()
         self._kept: OrderedDict[int, _Kept] = OrderedDict()
         self._by_digest: dict[tuple[str, str], int] = {}
+        self._by_question: dict[tuple[str, str, str], int] = {}
         self._vectors: dict[tuple[str, str], Vectors] = {}
         self._pending: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
         self._bytes = 0
@@ -129,7 +133,9 @@ class MeaningCache(SemanticCache):
             return
         place = (key.namespace, key.setting)
         kept = _Kept(replace(entry, question=question, similarity=None), place, key.digest, 0)
-        kept.size = 800 + 2 * len(question) + vector.nbytes + _bytes_of(entry.message) + _bytes_of(entry.deltas)
+        kept.size = (
+            ENTRY_BYTES + 4 * len(question) + 2 * vector.nbytes + _bytes_of(entry.message) + _bytes_of(entry.deltas)
+        )
         with self._lock:
             self._drop(self._by_digest.get((key.namespace, key.digest)))
             if kept.size > self._max_bytes:
@@ -143,6 +149,7 @@ class MeaningCache(SemanticCache):
             vectors.add(self._next, vector)
             self._kept[self._next] = kept
             self._by_digest[key.namespace, key.digest] = self._next
+            self._by_question[key.namespace, key.setting, question] = self._next
             self._bytes += kept.size
             while self._bytes > self._max_bytes or len(self._kept) > self.options.max_entries:
                 self._drop(next(iter(self._kept)))
@@ -171,13 +178,9 @@ class MeaningCache(SemanticCache):
 
     def verified(self, key: CacheKey, entry: CacheEntry, same: bool) -> None:
         with self._lock:
-            for number, kept in self._kept.items():
-                if kept.key == (key.namespace, key.setting) and kept.entry.question == entry.question:
-                    self._observe(number, entry.similarity or 0.0, same)
-                    return
-
-    async def aget(self, key: CacheKey) -> CacheEntry | None:
-        return self.get(key)
+            number = self._by_question.get((key.namespace, key.setting, entry.question or ""))
+            if number is not None:
+                self._observe(number, entry.similarity or 0.0, same)
 
     async def aset(self, key: CacheKey, entry: CacheEntry) -> None:
         self.set(key, entry)
@@ -259,6 +262,9 @@ class MeaningCache(SemanticCache):
             del self._vectors[kept.key]
         if self._by_digest.get((kept.key[0], kept.digest)) == number:
             del self._by_digest[kept.key[0], kept.digest]
+        asked = (*kept.key, kept.entry.question or "")
+        if self._by_question.get(asked) == number:
+            del self._by_question[asked]
 
 
 def same_answer(a: CacheEntry, b: CacheEntry) -> bool:

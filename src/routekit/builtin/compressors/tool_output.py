@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -62,10 +63,11 @@ class ToolOutput(Compressor):
             return Compression(request=request, lossless=True)
         least = int(self.options.over_tokens * CHARACTERS_PER_TOKEN)
         long = {place: text for place, message in enumerate(request.messages) if (text := _result(message, least))}
+        # First what loses nothing; then each by the same share, and by no more than is needed.
+        whole = {place: found for place, text in long.items() if (found := _whole(text)) is not None}
+        long = {place: long[place] for place in whole}
         if not long:
             return Compression(request=request, lossless=True)
-        # First what loses nothing; then each by the same share, and by no more than is needed.
-        whole = {place: _whole(text) for place, text in long.items()}
         total = sum(len(text) for text, _ in whole.values())
         others = size * CHARACTERS_PER_TOKEN - sum(map(len, long.values()))
         share = min(1.0, max(self.options.keep, (target_tokens * CHARACTERS_PER_TOKEN - others) / total))
@@ -157,13 +159,26 @@ def _result(message: Message, least: int) -> str | None:
     return content if len(content) > least and _MARK not in content else None
 
 
-def _whole(text: str) -> tuple[str, Any]:
-    """All of a text in its shortest form, and its JSON value, None where it is none."""
+def _whole(text: str) -> tuple[str, Any] | None:
+    """All of a text in its shortest form, and its JSON value, None where it is no JSON.
+
+    None in all: it is JSON that cannot be shortened and stay what it is (a key stands twice, or it is too deep).
+    """
     try:
         value = as_tables(read_json(text))
         return min(write_json(value), text, key=len), value
     except (ValueError, RecursionError):
-        return text, None
+        return None if _is_json(text) else (text, None)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except RecursionError:
+        return True
+    except ValueError:
+        return False
+    return True
 
 
 def _wanted(messages: Sequence[Message]) -> Callable[[str], Wanted]:

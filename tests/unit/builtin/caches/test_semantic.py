@@ -180,3 +180,32 @@ def test_answers_are_the_same_where_they_say_the_same() -> None:
     again = entry(message={"role": "assistant", "content": None, "tool_calls": [{**call, "id": "2"}]})
     assert same_answer(calling, again)
     assert not same_answer(calling, entry())
+
+
+def test_many_conversations_take_no_more_memory_than_they_say() -> None:
+    import tracemalloc
+
+    cache = MeaningCache(max_mb=4)
+    vector = list(numpy.random.default_rng(1).normal(size=384))
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for number in range(3000):  # each has a history, and so a setting, of its own
+        cache.set(key(f"question {number}", vector, setting=str(number)), entry("an answer " * 5))
+    used = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert 100 < len(cache) < 3000
+    assert used < 1.5 * 4 * 1024 * 1024
+    cache.clear()
+    assert cache.stats() == (0, 0, 0)
+    assert not cache._vectors
+    assert not cache._by_question
+
+
+def test_what_the_verifier_said_is_learned_by_the_entry_that_it_was_about() -> None:
+    cache = MeaningCache()
+    cache.set(key("How do I buy a car?", [1.0, 0.0, 0.0]), entry())
+    ask = key("how can one purchase a car", NEAR)
+    found = cache.get(ask)
+    assert found is not None
+    cache.verified(ask, found, False)
+    assert [kept.observed for kept in cache._kept.values()] == [[(found.similarity, False)]]

@@ -140,3 +140,12 @@ def test_a_handle_depends_on_a_secret() -> None:
 def test_options_are_checked() -> None:
     with pytest.raises(ConfigError, match="keep"):
         ToolOutput(keep=2)
+
+
+def test_json_that_cannot_be_shortened_safely_is_left_alone() -> None:
+    twice = '{"a": [' + ", ".join(f'{{"k": {n}, "k": {n + 1}}}' for n in range(300)) + "]}"
+    deep = "[" * 900 + "1" + "]" * 900 + " " * 2000
+    for text in (twice, deep):
+        request = conversation(text)
+        found = str(ToolOutput(over_tokens=50, keep=0.1).compress(request, 1).request.messages[-1]["content"])
+        assert json.loads(found) == json.loads(text)
