@@ -124,6 +124,33 @@ def variables_set(config: Config, env: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding(level="ok", subject="keys", problem=f"{variable} is set; used by {_listed(deployments)}")
 
 
+def semantic_cache(config: Config) -> Iterator[Finding]:
+    """Looks at what the semantic cache needs of this machine, where it is configured."""
+    from routekit.builtin.providers.local_sentence import MODEL, find_sentence_weights
+
+    if "semantic" not in config.cache.use:
+        return
+    subject = "semantic cache"
+    options = (config.cache.model_extra or {}).get("semantic", {})
+    missing = [name for name in ("numpy", "snowballstemmer") if util.find_spec(name) is None]
+    if options.get("embedder") is None:
+        missing += [
+            name for name in ("onnxruntime", "onnx", "tokenizers", "safetensors") if util.find_spec(name) is None
+        ]
+        if find_sentence_weights() is None:
+            yield Finding(
+                level="error", subject=subject, problem=f"the weights of {MODEL} are not on this machine",
+                fix=f"Run `routekit models pull {MODEL}`, or name an `embedder` in [cache.semantic].",
+            )  # fmt: skip
+    if missing:
+        yield Finding(
+            level="error", subject=subject, problem=f"packages are not installed: {', '.join(missing)}",
+            fix="Run pip install 'routekit-llm[semantic]'.",
+        )  # fmt: skip
+    elif options.get("embedder") is not None or find_sentence_weights() is not None:
+        yield Finding(level="ok", subject=subject, problem="it has what it needs")
+
+
 def local_models(config: Config) -> Iterator[Finding]:
     """Looks at this machine: runtime and weights of the local models that are configured."""
     from routekit.builtin.providers.local_weights import find_weights, known_models

