@@ -134,6 +134,7 @@ class Compressing:
             request = compression.request
             total += before - after
             what = f": {compression.removed}" if compression.removed else ""
+            what += "; nothing is lost" if compression.lossless else ""
             for_whom = "" if only is None else f" for {only.name}"
             run.notes.append(f"{step.name} took out {before - after} of {before} tokens{for_whom}{what}")
             if self._notify:
