@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import random
-import secrets
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,20 +16,18 @@ from typing import Any, Self
 from routekit.arguments import Messages, request_of
 from routekit.catalog import Catalog
 from routekit.config import Config, StepTable, home_of, named
-from routekit.config.compression import compression_rule
 from routekit.engine.answers import AnswerPolicy, Check
 from routekit.engine.core import Engine
 from routekit.engine.faces import AsyncStream, Stream
 from routekit.engine.health import HealthRow
 from routekit.engine.io import IO, AsyncIO, SyncIO, in_event_loop, run_sync
 from routekit.engine.planner import Pool
-from routekit.engine.settings import CompressionRule
 from routekit.engine.stream import LiveStream, ReplayStream
 from routekit.errors import ConfigError, InvalidInputError, NoCandidateError, RoutekitError
-from routekit.plugin import Budget, Cache, PluginContext, Provider, SemanticCache, Strategy, secret_at
+from routekit.parts import Parts
+from routekit.plugin import Budget, Cache, Provider, SemanticCache, Strategy
 from routekit.plugin.manager import discover
 from routekit.plugin.registry import Registry
-from routekit.plugin.secretfile import SECRET_BYTES
 from routekit.types import (
     Clock,
     Deployment,
@@ -42,9 +39,6 @@ from routekit.types import (
     Step,
     SystemClock,
 )
-
-RECORDS = "records"
-"""The observer that `routekit spend` reads from."""
 
 LOCAL_EMBEDDER = Deployment(
     name="local embedder",
@@ -99,6 +93,7 @@ class Router:
         self.clock = clock or SystemClock()
         self.registry: Registry = discover(self._env, plugins)
         self.home = home_of(self._env)
+        self._parts = Parts(config, self.registry, env=self._env, home=self.home, clock=self.clock)
         self.deployments: tuple[Deployment, ...] = config.to_deployments(self.registry, Catalog.load())
         if not self.deployments:
             raise ConfigError(
@@ -131,15 +126,15 @@ class Router:
             clock=self.clock,
             settings=config.engine_settings(),
             caches=caches,
-            compressors=self._compressors(),
+            compressors=self._parts.compressors(self.deployments),
             budget=self.budget_store() if scopes else None,
             scopes=scopes,
-            guards=self._listed("guard", config.guards),
-            observers=self._observers(stands_in=env is not None or providers is not None),
+            guards=self._parts.listed("guard", config.guards),
+            observers=self._parts.observers(stands_in=env is not None or providers is not None),
             rng=random.Random(seed) if seed is not None else None,
             home=self.home,
-            shared=self._store("shared", config.router.shared) if config.router.shared else None,
-            cache_secret=self._cache_secret,
+            shared=self._parts.store("shared", config.router.shared) if config.router.shared else None,
+            cache_secret=self._parts.cache_secret,
             embedder_of=self._embedder_of,
             answers=AnswerPolicy(config.reliability.fall_back_on, answers.checks),
         )
@@ -212,11 +207,11 @@ class Router:
 
     def caches(self) -> list[tuple[str, Cache]]:
         """The configured caches, opened anew to be looked at, nearest first; the caller closes them."""
-        return [(name, self._make("cache", name, self._cache_options(name))) for name in self.config.cache.use]
+        return self._parts.caches()
 
     def budget_store(self) -> Budget:
         """The configured budget store, opened anew to be looked at; the caller closes it."""
-        store: Budget = self._store("budget", self.config.router.budget_store)
+        store: Budget = self._parts.store("budget", self.config.router.budget_store)
         return store
 
     def original(self, handle: str) -> str | None:
@@ -261,7 +256,7 @@ class Router:
             return self._bound(spec)
         if isinstance(spec, Mapping):
             use, options = named(spec, "strategy", self.config.file)
-            return self._bound(self._make("strategy", use, options))
+            return self._bound(self._parts.make("strategy", use, options))
         raise InvalidInputError(
             f"strategy must be a name, a Strategy or a table with 'use'; got {type(spec).__name__}. "
             f"Known names: {', '.join(self.strategy_names)}"
@@ -407,20 +402,20 @@ class Router:
         identity = f"{deployment.provider} {json.dumps(options, sort_keys=True, default=repr)}"
         provider = self._providers.get(identity)
         if provider is None:
-            provider = self._providers[identity] = self._make("provider", deployment.provider, options)
+            provider = self._providers[identity] = self._parts.make("provider", deployment.provider, options)
         self._providers[deployment.name] = provider
         return provider
 
     def _strategy_named(self, name: str) -> Strategy:
         table = self.config.strategies.get(name)
         if table is None:
-            return self._bound(self._make("strategy", name, {}))
+            return self._bound(self._parts.make("strategy", name, {}))
         if isinstance(table, Strategy):
             return self._bound(table)
         if isinstance(table, str):
             return self.resolve_strategy(table)
         use, options = named(table, f"strategies.{name}", self.config.file)
-        return self._bound(self._make("strategy", use, options, where=f"strategies.{name}"))
+        return self._bound(self._parts.make("strategy", use, options, where=f"strategies.{name}"))
 
     def _bound(self, strategy: Strategy) -> Strategy:
         try:
@@ -430,66 +425,6 @@ class Router:
                 "strategies delegate to each other in a circle", key="strategies", file=self.config.file,
                 fix="Let one of them name a strategy outside the circle.",
             ) from None  # fmt: skip
-
-    def _make(self, kind: str, name: str, options: dict[str, Any], where: str = "") -> Any:
-        plugin = self.registry.get(kind, name, also=self.config.strategies if kind == "strategy" else ())
-        checked = plugin.options.checked(options, where=where or name, file=self.config.file)
-        context = PluginContext(home=self.home, env=self._env, clock=self.clock, name=name)
-        return plugin.factory(checked, context)
-
-    def _observers(self, stands_in: bool) -> list[Any]:
-        """Those of the configuration, and the records, unless something stands in for the machine."""
-        found = self._listed("observer", self.config.observers)
-        records = self.config.records
-        wanted = not stands_in if records.enabled is None else records.enabled
-        if wanted and all(name != RECORDS for name, _ in found):
-            found.append((RECORDS, self._make("observer", RECORDS, {"keep_days": records.keep_days})))
-        return [observer for _, observer in found]
-
-    def _store(self, kind: str, given: str | Mapping[str, Any]) -> Any:
-        """What a name, or a table with `use`, in ``[router]`` means."""
-        where = f"router.{'budget_store' if kind == 'budget' else kind}"
-        use, options = named({"use": given} if isinstance(given, str) else given, where, self.config.file)
-        return self._make(kind, use, options, where=where)
-
-    def _compressors(self) -> list[tuple[str, Any, CompressionRule]]:
-        """Each with the rule when it runs, which stands in the same table as its options."""
-        made: list[tuple[str, Any, CompressionRule]] = []
-        for place, table in enumerate(self.config.compressors):
-            where = f"compressors.{place}"
-            rule, rest = compression_rule(table, self.deployments, where, self.config.file)
-            use, options = named(rest, where, self.config.file)
-            made.append((use, self._make("compressor", use, options, where=where), rule))
-        return made
-
-    def _listed(self, kind: str, tables: Sequence[Mapping[str, Any]]) -> list[tuple[str, Any]]:
-        made: list[tuple[str, Any]] = []
-        for place, table in enumerate(tables):
-            where = f"{kind}s.{place}"
-            use, options = named(table, where, self.config.file)
-            made.append((use, self._make(kind, use, options, where=where)))
-        return made
-
-    @property
-    def _cache_secret(self) -> Callable[[], bytes]:
-        """Where keys of cached answers get their secret; what it returns does not refer to this router."""
-        variable, env, home = self.config.cache.secret_env, self._env, self.home
-        alone = all(name == "memory" for name in self.config.cache.use)
-
-        def secret() -> bytes:
-            if variable is not None:
-                given = env.get(variable, "")
-                if len(given) < 16:
-                    raise ConfigError(
-                        f"the variable {variable} must hold a secret of at least 16 characters", key="cache.secret_env"
-                    )
-                return given.encode()
-            return secrets.token_bytes(SECRET_BYTES) if alone else secret_at(home / "cache" / "tenants")
-
-        return secret
-
-    def _cache_options(self, name: str) -> dict[str, Any]:
-        return dict((self.config.cache.model_extra or {}).get(name, {}))
 
 
 def _matches(rule: StepTable, request: RouteRequest, step: Step) -> bool:
