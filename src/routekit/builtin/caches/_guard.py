@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from routekit.builtin.caches import _lexicon as lexicon
+from routekit.builtin.caches._stance import other_stance
 
 Alike = Callable[[str, str], float]
 """How similar two words are, from -1 to 1."""
@@ -142,6 +143,8 @@ def difference(a: str, b: str, alike: Alike | None = None) -> str | None:
         return None
     if not (_readable(plain_a) and _readable(plain_b)):
         return "text that cannot be compared"
+    if (turned := other_stance(plain_a, plain_b)) is not None:
+        return turned
     names = _names(a) | _names(b)
     one, other = _read(plain_a, names), _read(plain_b, names)
     if sorted(set(one.exact)) != sorted(set(other.exact)):

@@ -39,6 +39,14 @@ DIFFERENT = [
     ("order", "What is 20% of 50?", "What is 50% of 20?"),
     ("order", "the train from Bonn to Kiel", "the train from Kiel to Bonn"),
     ("order", "the dog chased the cat", "the cat chased the dog"),
+    ("whose", "Can you see my messages?", "Can I see your messages?"),
+    ("person", "Can I see her posts?", "Can she see my posts?"),
+    ("person", "Can you cancel it?", "Can I cancel it?"),
+    ("person", "Where did he go?", "Where did she go?"),
+    ("may, must", "Can I eat before surgery?", "Should I eat before surgery?"),
+    ("may, must", "Do I have to tip?", "Can I tip?"),
+    ("tense", "Who is the president of Chad?", "Who was the president of Chad?"),
+    ("tense", "Did they raise prices?", "Will they raise prices?"),
     ("cannot be compared", "мой заказ", "твой заказ"),
     ("cannot be compared", "```\nx = 1\n```", "```\nx = 2\n```"),
 ]
@@ -50,7 +58,8 @@ SAME = [
     ("Is it safe to eat raw eggs?", "are raw eggs safe to eat?"),
     ("delete a file in Linux", "In Linux, how do I remove a file?"),
     ("It costs $1,000", "it costs 1000 dollars"),
-    ("when was Ada Lovelace born", "What is Ada Lovelace's date of birth?"),
+    ("Could you tell me how I reset my password?", "how do I reset my password"),
+    ("I would like to reset my password", "How do you reset my password?"),
     ("Why isn't my phone charging?", "why is my phone not charging"),
 ]
 
