@@ -102,6 +102,14 @@ _NUMBER = re.compile(r"([$€£¥₹]?)(\d[\d,]*(?:\.\d+)*)([a-z%]*)")
 
 _KIND = "kind"
 _DETERMINERS = frozenset({"the", "a", "an", "this", "that", "of", "my", "your", "which", "what", "any", "these"})
+_RELATING = {
+    **lexicon.DIRECTIONS,
+    **{word: word for word in ("about", "off", "up", "down", "out", "near", "through", "across")},
+    "on": "in",
+    "at": "in",
+}
+"""What relates two words, by what it says; "in", "on" and "at" are mixed up too often to tell anything."""
+
 _LOOSE = frozenset({None, "and"})
 """Roles that two words may swap."""
 
@@ -168,7 +176,7 @@ def difference(a: str, b: str, alike: Alike | None = None) -> str | None:
     unmatched = _unmatched(left, [*right, *shared], alike), _unmatched(right, [*left, *shared], alike)
     if (unmatched[0] or unmatched[1]) and not _light(*unmatched):
         return f"words without a counterpart ({_told([*unmatched[0], *unmatched[1]])})"
-    return _swapped(one, other) or _turned(one.order, other.order)
+    return _related(one.skeleton, other.skeleton) or _swapped(one, other) or _turned(one.order, other.order)
 
 
 def _light(left: list[str], right: list[str]) -> bool:
@@ -360,6 +368,16 @@ def _same(a: _Word, b: _Word, alike: Alike | None) -> bool:
 def _synonyms(a: _Word, b: _Word) -> bool:
     groups = _groups()
     return not groups.get(a.stem, frozenset()).isdisjoint(groups.get(b.stem, frozenset()))
+
+
+def _related(mine: tuple[str, ...], theirs: tuple[str, ...]) -> str | None:
+    """Whether the same sentence relates its words in another way: books by her, books about her."""
+    if len(mine) != len(theirs) or any((a == "_") != (b == "_") for a, b in zip(mine, theirs, strict=True)):
+        return None
+    for a, b in zip(mine, theirs, strict=True):
+        if a in _RELATING and b in _RELATING and _RELATING[a] != _RELATING[b]:
+            return f"relation ({a}, {b})"
+    return None
 
 
 def _swapped(one: _Read, other: _Read) -> str | None:

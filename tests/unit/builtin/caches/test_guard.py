@@ -47,6 +47,8 @@ DIFFERENT = [
     ("may, must", "Do I have to tip?", "Can I tip?"),
     ("tense", "Who is the president of Chad?", "Who was the president of Chad?"),
     ("tense", "Did they raise prices?", "Will they raise prices?"),
+    ("relation", "books by Kant", "books about Kant"),
+    ("relation", "How do I put it off?", "How do I put it on?"),
     ("cannot be compared", "мой заказ", "твой заказ"),
     ("cannot be compared", "```\nx = 1\n```", "```\nx = 2\n```"),
 ]
