@@ -122,7 +122,7 @@ def flips(kind: str, template: str, pairs: str) -> list[tuple[str, str, str]]:
 
 
 def both(kind: str, *pairs: str) -> list[tuple[str, str, str]]:
-    return [(kind, *pair.split("|")) for pair in pairs]  # type: ignore[misc]
+    return [(kind, *pair.split("|")) for pair in pairs]  # type: ignore[misc]  # each pair has two
 
 
 def negatives() -> list[tuple[str, str, str]]:

@@ -36,6 +36,9 @@ SHADOW_BYTES = 16 * 1024 * 1024
 FLOOR = 0.5
 """Below it nothing is looked at, even to learn."""
 
+MAX_CHARACTERS = 2000
+"""Longer messages are no questions: a vector says little of them, and the guard too much."""
+
 CANDIDATES = 8
 ENTRY_BYTES = 2500
 """Around each entry, where it is alone in its setting: places in dictionaries, arrays, the entry itself."""
@@ -104,7 +107,8 @@ class MeaningCache(SemanticCache):
         self._next = 0
 
     def question(self, request: RouteRequest) -> str | None:
-        return question_of(request)
+        question = question_of(request)
+        return question if question is not None and len(question) <= MAX_CHARACTERS else None
 
     def get(self, key: CacheKey) -> CacheEntry | None:
         question = None if key.request is None else question_of(key.request)

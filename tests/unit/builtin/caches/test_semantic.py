@@ -209,3 +209,9 @@ def test_what_the_verifier_said_is_learned_by_the_entry_that_it_was_about() -> N
     assert found is not None
     cache.verified(ask, found, False)
     assert [kept.observed for kept in cache._kept.values()] == [[(found.similarity, False)]]
+
+
+def test_long_messages_are_no_questions() -> None:
+    short, long = ({"role": "user", "content": "x" * length} for length in (2000, 2001))
+    assert MeaningCache().question(RouteRequest(messages=(short,))) == "x" * 2000  # type: ignore[arg-type]  # plain
+    assert MeaningCache().question(RouteRequest(messages=(long,))) is None  # type: ignore[arg-type]  # plain
