@@ -53,6 +53,17 @@ Blame = Literal["deployment", "credential", "request", "local"]
 class RoutekitError(Exception):
     """The root: ``except RoutekitError`` catches all that this library raises on purpose."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Python would call the class with the text alone, which constructors that take more than that refuse.
+        return _revived, (type(self), self.args, self.__dict__)
+
+
+def _revived(kind: type[RoutekitError], args: tuple[Any, ...], attributes: dict[str, Any]) -> RoutekitError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
+
 
 class InvalidInputError(RoutekitError, ValueError):
     """An argument that cannot be used. Names the argument, its value and the fix."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
+import functools
 import logging
 import os
 import random
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
@@ -18,34 +16,27 @@ from routekit.catalog import Catalog
 from routekit.config import Config, StepTable, home_of, named
 from routekit.engine.answers import AnswerPolicy, Check
 from routekit.engine.core import Engine
+from routekit.engine.deployments import Deployments
 from routekit.engine.faces import AsyncStream, Stream
 from routekit.engine.health import HealthRow
 from routekit.engine.io import IO, AsyncIO, SyncIO, in_event_loop, run_sync
-from routekit.engine.planner import Pool
 from routekit.engine.stream import LiveStream, ReplayStream
-from routekit.errors import ConfigError, InvalidInputError, NoCandidateError, RoutekitError
+from routekit.engine.traffic import Traffic
+from routekit.errors import ConfigError, InvalidInputError, RoutekitError
 from routekit.parts import Parts
-from routekit.plugin import Budget, Cache, Provider, SemanticCache, Strategy
+from routekit.pickling import reduced
+from routekit.plugin import Budget, Cache, OncePerKey, Provider, SemanticCache, Strategy, reaper
 from routekit.plugin.manager import discover
 from routekit.plugin.registry import Registry
 from routekit.types import (
     Clock,
     Deployment,
-    Model,
-    Price,
     RouteDecision,
     RouteRequest,
     RouteResult,
     Step,
     SystemClock,
 )
-
-LOCAL_EMBEDDER = Deployment(
-    name="local embedder",
-    provider="local",
-    model=Model(id="all-minilm-l6-v2", capabilities=frozenset({"embeddings"}), price=Price(input=0, output=0)),
-)
-"""What makes vectors where no other deployment is named for it."""
 
 DRAIN_S = 30.0
 """How long closing waits for requests under way."""
@@ -82,6 +73,8 @@ class Router:
         answer_checks: Iterable[Check] = (),
     ) -> None:
         answers = AnswerPolicy(checks=answer_checks)
+        plugins, given = tuple(plugins), dict(providers or {})
+        self._given_env = env
         self._env = os.environ if env is None else env
         if config is None:
             config = Config.find(self._env)
@@ -100,11 +93,12 @@ class Router:
                 "no deployments are configured", key="deployments", file=config.file,
                 fix="Add a [[deployments]] table, or run `routekit init`.",
             )  # fmt: skip
-        self._given = dict(providers or {})
-        self._providers: dict[str, Provider] = {}
-        self._provider_lock = threading.Lock()
-        self._strategies: dict[str, Strategy] = {}
-        self._pools: dict[tuple[str | None, str | None], Pool] = {}
+        self._arguments = {
+            "config": config, "plugins": plugins, "providers": given, "clock": clock, "seed": seed,
+            "answer_checks": tuple(answers.checks),
+        }  # fmt: skip
+        self._deployments = Deployments(self.deployments, functools.partial(self._parts.make, "provider"), given)
+        self._strategies: OncePerKey[str, Strategy] = OncePerKey()
         self._sync, self._async = SyncIO(self.clock), AsyncIO(self.clock)
         self._closed = False
         self.default_strategy: Strategy = self.resolve_strategy(config.router.strategy)
@@ -121,8 +115,8 @@ class Router:
         self._check_meaning(caches)
         self._engine = Engine(
             deployments=self.deployments,
-            provider_of=self._provider_of,
-            pool_of=self._pool_of,
+            provider_of=self._deployments.provider,
+            pool_of=self._deployments.pool,
             clock=self.clock,
             settings=config.engine_settings(),
             caches=caches,
@@ -135,11 +129,15 @@ class Router:
             home=self.home,
             shared=self._parts.store("shared", config.router.shared) if config.router.shared else None,
             cache_secret=self._parts.cache_secret,
-            embedder_of=self._embedder_of,
+            embedder_of=self._deployments.embedder,
             answers=AnswerPolicy(config.reliability.fall_back_on, answers.checks),
         )
-        # Nothing here may lead back to the router, or it would never be forgotten.
-        self._finalizer = weakref.finalize(self, _close_all, self._providers, (self._sync.close, *self._engine.closers))
+        reaper.start()
+        # Nothing here may lead back to the router, or it would never be forgotten. And the collector, which may run
+        # anywhere, only hands the closing over.
+        close = functools.partial(_close_all, self._deployments, (self._sync.close, *self._engine.closers))
+        self._close_parts = functools.partial(_close_when_quiet, self._engine.traffic, close)
+        self._finalizer = weakref.finalize(self, reaper.later, self._close_parts)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], **kwargs: Any) -> Self:
@@ -181,12 +179,12 @@ class Router:
             StreamInterruptedError: the upstream broke off after content was handed over.
         """
         request, strategy = self._request(messages, options, stream=True)
-        return Stream(lambda: self._opened(self._sync, request, strategy))
+        return Stream(functools.partial(self._opened, self._sync, request, strategy), self)
 
     def astream(self, messages: Messages, **options: Any) -> AsyncStream:
         """Like `stream`, for ``async for``."""
         request, strategy = self._request(messages, options, stream=True)
-        return AsyncStream(lambda: self._opened(self._async, request, strategy))
+        return AsyncStream(functools.partial(self._opened, self._async, request, strategy), self)
 
     def explain(self, messages: Messages, **options: Any) -> RouteDecision:
         """The decision that `complete` would make now, by the same code; no provider is called."""
@@ -229,15 +227,11 @@ class Router:
         """The provider object that serves a deployment (by name or itself)."""
         if isinstance(deployment, str):
             deployment = self.deployment(deployment)
-        return self._provider_of(deployment)
+        return self._deployments.provider(deployment)
 
     def deployment(self, name: str) -> Deployment:
         """The deployment of that name. Raises InvalidInputError where there is none."""
-        for deployment in self.deployments:
-            if deployment.name == name:
-                return deployment
-        known = ", ".join(d.name for d in self.deployments)
-        raise InvalidInputError(f"no deployment is called {name!r}; known: {known}")
+        return self._deployments.named(name)
 
     def resolve_strategy(self, spec: str | Strategy | Mapping[str, Any] | None) -> Strategy:
         """The strategy that a name, an instance or a table (`use` and options) means; None: the default.
@@ -248,10 +242,7 @@ class Router:
         if spec is None:
             return self.default_strategy
         if isinstance(spec, str):
-            found = self._strategies.get(spec)
-            if found is None:
-                found = self._strategies[spec] = self._strategy_named(spec)
-            return found
+            return self._strategies.get(spec, functools.partial(self._strategy_named, spec))
         if isinstance(spec, Strategy):
             return self._bound(spec)
         if isinstance(spec, Mapping):
@@ -271,27 +262,32 @@ class Router:
         """Closes connections, caches and budgets. Idempotent; a closed router refuses requests.
 
         Requests and streams that other threads have under way may end first, within `drain_s` seconds;
-        the caller's own streams are ended at once, and reading on raises StreamInterruptedError. From
+        the caller's own streams are ended at once, and reading on raises StreamInterruptedError. Requests that
+        are under way for longer end as they would have, and what they need is closed behind the last of them. From
         an event loop, whose requests could not end while it waits here, use `aclose`.
         """
         if not self._closed:
             self._closed = True
             run_sync(self._engine.drain(self._sync, 0.0 if in_event_loop() else drain_s))
-        self._finalizer()
+        if self._finalizer.detach() is not None:
+            self._close_parts()
 
     async def aclose(self, drain_s: float = DRAIN_S) -> None:
         """Like `close`, and waits for what belongs to this event loop."""
         if not self._closed:
             self._closed = True
             await self._engine.drain(self._async, drain_s)
-        providers = _distinct(self._providers)
-        self._providers.clear()
+        if self._finalizer.detach() is None:
+            return
         try:
-            for provider in providers:
-                with contextlib.suppress(Exception):
-                    await provider.aclose()
+            if self._engine.traffic.is_quiet:
+                for provider in self._deployments.close():
+                    try:
+                        await provider.aclose()
+                    except Exception as error:
+                        _log.warning("closing %s failed (%s)", type(provider).__qualname__, type(error).__name__)
         finally:
-            self._finalizer()
+            self._close_parts()
 
     def __enter__(self) -> Self:
         return self
@@ -306,6 +302,15 @@ class Router:
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return reduced(self, self._arguments, self._given_env)
+
+    def __copy__(self) -> Self:
+        return self  # a router is a thing, as a file is: whoever copies what holds it shares it
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
 
     def __repr__(self) -> str:
         return f"Router({len(self.deployments)} deployments, default {self.default_strategy!r})"
@@ -339,38 +344,6 @@ class Router:
                 return found
         return self.default_strategy
 
-    def _pool_of(self, request: RouteRequest) -> Pool:
-        """The deployments that the request's model or group means."""
-        key = (request.group, request.model)
-        pool = self._pools.get(key)
-        if pool is None:
-            pool = self._pools[key] = Pool(self._members(*key), self.deployments)
-        return pool
-
-    def _members(self, group: str | None, model: str | None) -> list[Deployment]:
-        if model is not None:
-            inside = [d for d in self.deployments if group is None or d.group == group]
-            for found in (
-                [d for d in inside if d.name == model],
-                [d for d in inside if d.model.id == model],
-                [d for d in self.deployments if d.group == model],
-                [d for d in self.deployments if d.name == model or d.model.id == model],
-            ):
-                if found:
-                    return found
-            known = sorted({n for d in self.deployments for n in (d.name, d.model.id, d.group)})
-            raise NoCandidateError(
-                f"model={model!r} names no deployment, no model id and no group; known: {', '.join(known)}"
-            )
-        if group is None:
-            default = [d for d in self.deployments if d.group == "default"]
-            return default or list(self.deployments)
-        found = [d for d in self.deployments if d.group == group]
-        if not found:
-            groups = ", ".join(sorted({d.group for d in self.deployments}))
-            raise NoCandidateError(f"group {group!r} has no deployments; known groups: {groups}")
-        return found
-
     def _check_meaning(self, caches: Sequence[tuple[str, Cache]]) -> None:
         """The deployments that caches name, before a request finds out."""
         for name, cache in caches:
@@ -378,33 +351,9 @@ class Router:
                 for key, wanted in (("embedder", cache.embedder), ("verifier", cache.verifier)):
                     try:
                         if wanted is not None:
-                            self._members(None, wanted) if key == "verifier" else self.deployment(wanted)
+                            self._deployments.members(None, wanted) if key == "verifier" else self.deployment(wanted)
                     except RoutekitError as error:
                         raise ConfigError(str(error), key=f"cache.{name}.{key}", file=self.config.file) from None
-
-    def _embedder_of(self, name: str | None) -> Deployment:
-        """The deployment that makes vectors; None: the local sentence model, which costs nothing."""
-        return LOCAL_EMBEDDER if name is None else self.deployment(name)
-
-    def _provider_of(self, deployment: Deployment) -> Provider:
-        given = self._given.get(deployment.name)
-        if given is not None:
-            return given
-        found = self._providers.get(deployment.name)
-        if found is None:
-            with self._provider_lock:
-                found = self._providers.get(deployment.name) or self._new_provider(deployment)
-        return found
-
-    def _new_provider(self, deployment: Deployment) -> Provider:
-        """Deployments with the same provider and options share one object, and with it its connections."""
-        options = dict(deployment.options)
-        identity = f"{deployment.provider} {json.dumps(options, sort_keys=True, default=repr)}"
-        provider = self._providers.get(identity)
-        if provider is None:
-            provider = self._providers[identity] = self._parts.make("provider", deployment.provider, options)
-        self._providers[deployment.name] = provider
-        return provider
 
     def _strategy_named(self, name: str) -> Strategy:
         table = self.config.strategies.get(name)
@@ -438,17 +387,18 @@ def _matches(rule: StepTable, request: RouteRequest, step: Step) -> bool:
     return set(when.tags) <= set(request.scopes.get("tag", ()))
 
 
-def _distinct(providers: dict[str, Provider]) -> list[Provider]:
-    """Each provider once: deployments share them."""
-    return list({id(provider): provider for provider in providers.values()}.values())
-
-
-def _close_all(providers: dict[str, Provider], closers: Iterable[Callable[[], None]]) -> None:
+def _close_all(deployments: Deployments, closers: Iterable[Callable[[], None]]) -> None:
     """Closes everything, whatever single parts raise."""
-    found = _distinct(providers)
-    providers.clear()
-    for close in (*(provider.close for provider in found), *closers):
+    for close in (*(provider.close for provider in deployments.close()), *closers):
         try:
             close()
         except Exception as error:
             _log.warning("closing %s failed (%s)", getattr(close, "__qualname__", close), type(error).__name__)
+
+
+def _close_when_quiet(traffic: Traffic, close: Callable[[], None]) -> None:
+    """Closes as soon as nothing is under way: what a call still needs, its end in the ledger too, stays until then."""
+    if traffic.is_quiet:
+        close()
+    else:
+        traffic.when_quiet(functools.partial(reaper.later, close))

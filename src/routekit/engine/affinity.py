@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from typing import NamedTuple
 
+from routekit.plugin import new_lock_after_fork
 from routekit.types import Clock, RouteRequest, text_of
 
 HELD_S = 300.0
@@ -36,6 +37,7 @@ class PrefixMemory:
         self._lock = threading.Lock()
         self._seen: OrderedDict[int, dict[str, tuple[float, int]]] = OrderedDict()
         self._last: OrderedDict[int, Holder] = OrderedDict()
+        new_lock_after_fork(self)
 
     def cached(self, request: RouteRequest, input_tokens: int) -> dict[str, int]:
         """Tokens per deployment that would be charged at the cached price."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from routekit.engine.affinity import PrefixMemory
@@ -19,6 +19,7 @@ from routekit.engine.hedging import HedgeBudget
 from routekit.engine.io import IO, Handle
 from routekit.engine.notify import Notifier
 from routekit.engine.overload import Overload
+from routekit.engine.queue import WaitingRoom
 from routekit.engine.run import Answered, Permit, Run
 from routekit.engine.settings import EngineSettings
 from routekit.engine.shared import Shared
@@ -67,12 +68,12 @@ class Asking:
         rng: random.Random,
         notify: Notifier,
         answers: AnswerPolicy | None = None,
-        freed: Callable[[Sequence[str]], None],
+        queue: WaitingRoom,
         shared: Shared,
     ) -> None:
         self._shared = shared
         self._overload = Overload(clock, rng)
-        self._freed = freed
+        self._queue = queue
         self._answers = answers or AnswerPolicy()
         self._provider_of = provider_of
         self._health = health
@@ -215,7 +216,7 @@ class Asking:
             self._health.left(permit.admission)
         self._overload.ended(permit, outcome, error)
         self._shared.ended(deployment, permit.shared)
-        self._freed((deployment.name,))
+        self._queue.freed((deployment.name,))
         attempt = Attempt(
             deployment=deployment,
             outcome=outcome,
@@ -275,7 +276,7 @@ class Asking:
             chain.skip(place, "health", why)
             run.notes.append(f"{deployment.name} was passed over: {why}")
             return None
-        entered = self._health.enter(deployment.name, candidate.work.input_tokens)
+        entered = self._health.enter(deployment.name, candidate.work.input_tokens, run.ticket)
         if isinstance(entered, Refusal):
             chain.skip(place, entered.code, entered.reason)
             return None
@@ -286,6 +287,8 @@ class Asking:
                 self._left(permit)
                 chain.skip(place, "limit", why)
                 return None
+            if run.ticket is not None:  # it has what it waited for
+                self._queue.leave(run)
             await self._billing.reserve(io, run, permit)
         except BudgetExceededError as error:
             self._left(permit)
@@ -309,7 +312,7 @@ class Asking:
         """Nothing was sent: the place is free again."""
         self._shared.ended(permit.candidate.deployment, permit.shared)
         self._health.left(permit.admission)
-        self._freed((permit.candidate.deployment.name,))
+        self._queue.freed((permit.candidate.deployment.name,))
 
     async def _complete(self, io: IO, run: Run, chain: Chain, permit: Permit) -> Answered:
         candidate = permit.candidate

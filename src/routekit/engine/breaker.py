@@ -47,9 +47,10 @@ _SLOTS = 10
 class Admission:
     """A call that was let in. It ends once, however often it is told to. `started` is monotonic, in seconds."""
 
-    __slots__ = ("ended", "era", "name", "probe", "started")
+    __slots__ = ("ended", "epoch", "era", "name", "probe", "started")
 
-    def __init__(self, name: str, started: float, era: int, probe: bool) -> None:
+    def __init__(self, name: str, started: float, era: int, probe: bool, epoch: int = 0) -> None:
+        self.epoch = epoch
         self.name = name
         self.started = started
         self.era = era
@@ -94,13 +95,13 @@ class Breaker:
 
     `until` is when an ejection ends; `failed_at` the last failure; `ticket` says whether the one call
     that an ejection allows as a last resort was offered or made. `quiet` holds the calls under way
-    without a sign of life since the last success, oldest first.
+    without a sign of life since the last success, oldest first. `epoch` counts forks.
     """
 
     __slots__ = (
-        "_limit_at", "_limit_s", "by_credential", "ejections", "era", "failed_at", "failures", "first_at", "in_flight",
-        "name", "opened_at", "probe", "quiet", "rate", "reason", "scout", "span_s", "state", "ticket", "timeouts",
-        "until", "window",
+        "_limit_at", "_limit_s", "by_credential", "ejections", "epoch", "era", "failed_at", "failures", "first_at",
+        "in_flight", "name", "opened_at", "probe", "quiet", "rate", "reason", "scout", "span_s", "state", "ticket",
+        "timeouts", "until", "window",
     )  # fmt: skip
 
     def __init__(self, name: str) -> None:
@@ -109,6 +110,7 @@ class Breaker:
         self.reason = ""
         self.until = 0.0
         self.era = 0
+        self.epoch = 0
         self.opened_at = 0.0
         self.first_at = 0.0
         self.failed_at = 0.0
@@ -176,7 +178,7 @@ class Breaker:
             if why is not None:
                 self.ticket = "used"
             self.state = "half-open"
-        admission = Admission(self.name, now, self.era, probe)
+        admission = Admission(self.name, now, self.era, probe, self.epoch)
         if probe:
             self.probe = admission
         elif self.scout is None and self.suspected(now):
@@ -259,6 +261,17 @@ class Breaker:
         self.state, self.reason, self.by_credential = "closed", "", False
         self._new_era()
 
+    def forget_calls(self) -> None:
+        """The calls under way end in another process: they count here no more, and a probe may be made again."""
+        self.in_flight = 0
+        self.quiet.clear()
+        self.scout = self.probe = None
+        if self.state == "half-open":
+            self.state = "open"
+        if self.ticket == "issued":
+            self.ticket = "none"
+        self.epoch += 1
+
     def _new_era(self) -> None:
         self.era += 1
         self.failures = self.timeouts = 0
@@ -271,6 +284,8 @@ class Breaker:
         if admission.ended:
             return False
         admission.ended = True
+        if admission.epoch != self.epoch:  # let in before a fork: it was forgotten
+            return False
         self.in_flight -= 1
         self.quiet.pop(admission, None)
         if self.probe is admission:

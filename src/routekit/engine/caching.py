@@ -18,7 +18,7 @@ from routekit.engine.run import Run, copied
 from routekit.engine.settings import EngineSettings
 from routekit.engine.singleflight import Flight, SingleFlight
 from routekit.errors import CacheMissError, DeadlineExceededError, RoutekitError
-from routekit.plugin import Cache, SemanticCache
+from routekit.plugin import Cache, Once, SemanticCache
 from routekit.types import CacheEntry, CacheHit, CacheKey, Clock, PluginBypassed, RouteResult
 
 POLL_FIRST_S, POLL_MOST_S = 0.01, 0.25
@@ -81,7 +81,7 @@ class Caching:
         self._clock = clock
         self._notify = notify
         self._rng = rng
-        self._secret = functools.cache(secret)
+        self._secret = Once(secret)
         self._tenant_secret = functools.lru_cache(maxsize=1024)(
             lambda namespace: tenant_secret(self._secret(), namespace)
         )
@@ -141,6 +141,7 @@ class Caching:
         """
         name = f"{key.namespace}/{key.digest}"
         while True:
+            landings = self._flights.landings(name)
             found = await self._lookup(io, run, key)
             if found is not None:
                 return found
@@ -161,10 +162,12 @@ class Caching:
                 continue  # the leader failed: perhaps this one leads the next flight
             lead = Lead(self._flights, name, flight)
             try:
-                if not self._shared or run.request.cache == "refresh" or await self._first(io, run, name):
+                free = not self._shared or run.request.cache == "refresh" or await self._first(io, run, name)
+                # Who looked before an answer was stored, and leads after its flight has landed, looks once more.
+                if not free or self._flights.landings(name) != landings or self._flights.follows(name):
+                    found = await self._lookup(io, run, key)
+                if found is None and free:
                     found = await self._meant(io, run, key)
-                else:
-                    found = await self._lookup(io, run, key)  # another process has answered it meanwhile, or failed
             except BaseException:
                 lead.land()
                 raise

@@ -99,7 +99,7 @@ class Engine:
         self._shared = shared
         self._pool_of = pool_of
         self._baseline = next((d for d in deployments if d.name == settings.baseline), None)
-        self._traffic = Traffic()
+        self.traffic = self._traffic = Traffic()
         self._deployments = {deployment.name: deployment for deployment in deployments}
         self._notify = notify = Notifier(observers)
         prefixes = PrefixMemory(clock)
@@ -142,7 +142,7 @@ class Engine:
         self._asking = Asking(
             provider_of=provider_of, health=health, billing=billing, prefixes=prefixes,
             settings=settings, clock=clock, rng=rng, notify=notify, answers=answers,
-            freed=self._waiting_room.freed, shared=Shared(shared, health),
+            queue=self._waiting_room, shared=Shared(shared, health),
         )  # fmt: skip
 
     async def complete(self, io: IO, request: RouteRequest, strategy: Strategy) -> RouteResult:
@@ -274,13 +274,17 @@ class Engine:
         """What `ask` makes of the decision. Where everybody is at a limit, after a wait in the queue."""
         pool = self._pool_of(run.request)
         await self._compressing.compress(io, run, pool)
-        while True:
-            try:
-                decision = await self._deciding.decide(io, run, strategy, pool)
-                return await ask(Chain(decision, logprobs=strategy.wants_logprobs))
-            except NoCandidateError as error:
-                if not await self._waiting_room.wait(io, run, error, self._deciding.input_tokens(run)):
-                    raise
+        try:
+            while True:
+                try:
+                    decision = await self._deciding.decide(io, run, strategy, pool)
+                    return await ask(Chain(decision, logprobs=strategy.wants_logprobs))
+                except NoCandidateError as error:
+                    if not await self._waiting_room.wait(io, run, error, self._deciding.input_tokens(run)):
+                        raise
+        finally:
+            if run.ticket is not None:
+                self._waiting_room.leave(run)
 
     async def _accepted(self, io: IO, run: Run, strategy: Strategy, chain: Chain) -> Answered:
         """Step 10: the first answer that the strategy accepts, or the last one where nobody is left to ask."""

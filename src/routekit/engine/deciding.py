@@ -35,7 +35,7 @@ from routekit.types import (
     Signals,
     Work,
 )
-from routekit.types.request import EMPTY
+from routekit.types.empty import EMPTY
 
 
 class Deciding:
@@ -155,7 +155,7 @@ class Deciding:
 
     def _field(self, run: Run, pool: Pool, work: Work, signals: Signals) -> Field:
         """Who may serve the request now, and in a panic who might all the same."""
-        unavailable = self._health.unavailable(work.input_tokens)
+        unavailable = self._health.unavailable(work.input_tokens, run.ticket)
         candidates, rejections = self._planned(run, pool, work, signals, unavailable)
         if not unavailable:
             return Field(candidates, rejections, {})

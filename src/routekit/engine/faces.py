@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from routekit.engine.io import run_sync
 from routekit.engine.stream import RunningStream
+from routekit.plugin import reaper
 from routekit.types import Chunk, RouteResult
 
 
@@ -16,10 +17,12 @@ class Stream:
     The request starts when the first chunk is asked for, or on entering ``with``.
     """
 
-    def __init__(self, start: Callable[[], Any]) -> None:
+    def __init__(self, start: Callable[[], Any], owner: object = None) -> None:
         self._start: Callable[[], Any] | None = start
+        self._owner = owner  # what must not be forgotten, and closed, while this is read
         self._running: RunningStream | None = None
         self._over = False
+        reaper.start()
 
     @property
     def result(self) -> RouteResult:
@@ -72,16 +75,20 @@ class Stream:
         self.close()
 
     def __del__(self) -> None:
-        self.close()
+        running = getattr(self, "_running", None)
+        if running is not None and not self._over:
+            reaper.later(running.abandon)
 
 
 class AsyncStream:
     """What `Router.astream` returns: ``async for``, best inside ``async with``. See `Stream`."""
 
-    def __init__(self, start: Callable[[], Any]) -> None:
+    def __init__(self, start: Callable[[], Any], owner: object = None) -> None:
         self._start: Callable[[], Any] | None = start
+        self._owner = owner  # what must not be forgotten, and closed, while this is read
         self._running: RunningStream | None = None
         self._over = False
+        reaper.start()
 
     @property
     def result(self) -> RouteResult:
@@ -136,4 +143,6 @@ class AsyncStream:
         self.close()
 
     def __del__(self) -> None:
-        self.close()
+        running = getattr(self, "_running", None)
+        if running is not None and not self._over:
+            reaper.later(running.abandon)

@@ -17,6 +17,7 @@ from routekit.engine.breaker import SILENT, SILENT_CALLS, Admission, Breaker, St
 from routekit.engine.identity import credential_of, slot_of
 from routekit.engine.probes import Probes
 from routekit.errors import ProviderError
+from routekit.plugin import reset_after_fork
 from routekit.types import NO_LIMITS, Clock, Deployment, Latency, RejectionCode
 
 MINUTE_S = 60.0
@@ -56,9 +57,10 @@ class _Place:
     """A deployment with its breaker and the last minute's calls.
 
     `slot` names its probe among all programs of a home: the same name may mean other places elsewhere.
+    `queue` has the tickets of the requests that wait for it, with their tokens.
     """
 
-    __slots__ = ("breaker", "deployment", "limited", "minute", "minute_tokens", "slot")
+    __slots__ = ("breaker", "deployment", "limited", "minute", "minute_tokens", "queue", "slot")
 
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
@@ -67,21 +69,31 @@ class _Place:
         self.slot = slot_of(deployment)
         self.minute: deque[tuple[float, int]] = deque()
         self.minute_tokens = 0
+        self.queue: dict[int, int] = {}
 
-    def over_limit(self, tokens: int, now: float) -> str | None:
+    def over_limit(self, tokens: int, now: float, ticket: int | None = None) -> str | None:
+        """Why a call cannot begin; None: there is room, also for those who wait and came first (before `ticket`)."""
         limits = self.deployment.limits
-        if limits.concurrency is not None and self.breaker.in_flight >= limits.concurrency:
+        ahead, tokens_ahead = self.ahead(ticket) if self.queue else (0, 0)
+        if limits.concurrency is not None and self.breaker.in_flight + ahead >= limits.concurrency:
+            if self.breaker.in_flight < limits.concurrency:
+                return f"{ahead} requests that came before wait for it"
             return f"{limits.concurrency} calls are under way, its limit"
         if limits.rpm is None and limits.tpm is None:
             return None
         minute = self.minute
         while minute and now - minute[0][0] >= MINUTE_S:
             self.minute_tokens -= minute.popleft()[1]
-        if limits.rpm is not None and len(minute) >= limits.rpm:
+        if limits.rpm is not None and len(minute) + ahead >= limits.rpm:
             return f"its limit of {limits.rpm} requests per minute is used up"
-        if limits.tpm is not None and self.minute_tokens + tokens > limits.tpm:
+        if limits.tpm is not None and self.minute_tokens + tokens_ahead + tokens > limits.tpm:
             return f"its limit of {limits.tpm} tokens per minute is used up"
         return None
+
+    def ahead(self, ticket: int | None) -> tuple[int, int]:
+        """How many wait for it with an earlier ticket, and their tokens. None: who comes now, behind all of them."""
+        earlier = [tokens for other, tokens in self.queue.items() if ticket is None or other < ticket]
+        return len(earlier), sum(earlier)
 
     def frees_in_s(self, tokens: int, now: float) -> float | None:
         """Seconds until its minute has room again; None where a call must end first, or it can never have room."""
@@ -129,7 +141,7 @@ class Health:
         self._rng = rng
         self._changed = changed
         self._probes = probes or Probes()
-        # Re-entrant: a forgotten stream gives back its permit wherever the garbage collector finds it.
+        # Re-entrant: an abandoned coroutine gives back its permit wherever the garbage collector finds it.
         self._lock = threading.RLock()
         self._places = {deployment.name: _Place(deployment) for deployment in deployments}
         self._limited = [place for place in self._places.values() if place.limited]
@@ -140,9 +152,21 @@ class Health:
         for place in self._places.values():
             if (credential := credential_of(place.deployment)) is not None:
                 self._sharing.setdefault(credential, []).append(place)
+        reset_after_fork(self)
 
-    def unavailable(self, tokens: int = 0) -> Mapping[str, tuple[RejectionCode, str]]:
-        """Deployments that should not be asked now, with the reason. Usually empty, then free."""
+    def after_fork(self) -> None:
+        """The calls and the waiting requests are the parent's; what was learnt about deployments is kept."""
+        self._lock = threading.RLock()
+        self._crowded.clear()
+        for place in self._places.values():
+            place.breaker.forget_calls()
+            place.queue.clear()
+
+    def unavailable(self, tokens: int = 0, ticket: int | None = None) -> Mapping[str, tuple[RejectionCode, str]]:
+        """Deployments that should not be asked now, with the reason. Usually empty, then free.
+
+        `ticket` is the request's place in the queue, None where it has not waited.
+        """
         if not self._ejected and not self._limited and not self._crowded:
             return {}
         now = self._clock.monotonic()
@@ -156,16 +180,16 @@ class Health:
                 if breaker.scout is not None and breaker.suspected(now):
                     found[name] = ("health", SILENT)
             for place in self._limited:
-                if (why := place.over_limit(tokens, now)) is not None:
+                if (why := place.over_limit(tokens, now, ticket)) is not None:
                     found.setdefault(place.deployment.name, ("limit", why))
         return found
 
-    def enter(self, name: str, tokens: int = 0) -> Admission | Refusal:
-        """Lets a call of so many input tokens in, or says why not."""
+    def enter(self, name: str, tokens: int = 0, ticket: int | None = None) -> Admission | Refusal:
+        """Lets a call of so many input tokens in, or says why not. Who came first goes first, by `ticket`."""
         now = self._clock.monotonic()
         with self._lock:
             place = self._places[name]
-            if place.limited and (why := place.over_limit(tokens, now)) is not None:
+            if place.limited and (why := place.over_limit(tokens, now, ticket)) is not None:
                 return Refusal("health", shut) if (shut := place.breaker.shut(now)) else Refusal("limit", why)
             entered = place.breaker.enter(now)
             if isinstance(entered, str):
@@ -321,6 +345,23 @@ class Health:
     def retry_at(self, names: Iterable[str]) -> float:
         """When the first of these deployments may be asked again, in seconds since 1970; now, where one may be."""
         return self._clock.time() + (self.returns_in_s(names) or 0.0)
+
+    def queued(self, names: Iterable[str], ticket: int, tokens: int) -> bool:
+        """A request waits for one of these deployments from now on; True: one has room for it already."""
+        now = self._clock.monotonic()
+        room = False
+        with self._lock:
+            for name in names:
+                place = self._places[name]
+                room = room or (place.over_limit(tokens, now, ticket) is None and place.breaker.shut(now) is None)
+                place.queue[ticket] = tokens
+        return room
+
+    def unqueued(self, names: Iterable[str], ticket: int) -> None:
+        """A request waits no more."""
+        with self._lock:
+            for name in names:
+                self._places[name].queue.pop(ticket, None)
 
     def frees_in_s(self, names: Iterable[str], tokens: int) -> float | None:
         """Seconds until the first of these deployments has room by its limits per minute; None: a call must end."""

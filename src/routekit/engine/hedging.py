@@ -10,18 +10,28 @@ from __future__ import annotations
 
 import threading
 
+from routekit.plugin import reset_after_fork
+
 
 class HedgeBudget:
     """Amounts are nano-dollars. Safe in threads and tasks."""
 
     def __init__(self, share: float) -> None:
         self._share = share
-        # Re-entrant: a forgotten stream ends its attempt wherever the garbage collector finds it.
+        # Re-entrant: an abandoned coroutine ends its attempt wherever the garbage collector finds it.
         self._lock = threading.RLock()
         self.requests = 0
         self.hedges = 0
         self.spent_nanos = 0
         self.hedged_nanos = 0
+        self._held_nanos = 0
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """The hedges under way are settled in the parent."""
+        self._lock = threading.RLock()
+        self.hedged_nanos -= self._held_nanos
+        self._held_nanos = 0
 
     def asked(self) -> None:
         """A request asks for the first time."""
@@ -39,6 +49,7 @@ class HedgeBudget:
                 return False
             self.hedges += 1
             self.hedged_nanos += worst_nanos
+            self._held_nanos += worst_nanos
             return True
 
     def untaken(self, worst_nanos: int) -> None:
@@ -46,6 +57,7 @@ class HedgeBudget:
         with self._lock:
             self.hedges -= 1
             self.hedged_nanos -= worst_nanos
+            self._held_nanos -= worst_nanos
 
     def paid(self, nanos: int, *, held_nanos: int | None = None) -> None:
         """An attempt was settled; `held_nanos` is what a hedge had taken."""
@@ -53,3 +65,4 @@ class HedgeBudget:
             self.spent_nanos += nanos
             if held_nanos is not None:
                 self.hedged_nanos += nanos - held_nanos
+                self._held_nanos -= held_nanos

@@ -28,6 +28,7 @@ from routekit.plugin import (
     RouteRequest,
     Signals,
     Strategy,
+    new_lock_after_fork,
 )
 from routekit.types import Answer, CacheEntry, CacheKey, Clock, Deployment, Reservation
 
@@ -246,8 +247,11 @@ class AsyncIO:
     def discard(self, handle: _Reading) -> None:
         close = getattr(handle.chunks, "close", None)
         if close is not None:
-            with contextlib.suppress(Exception):  # whatever its clean-up raises: the stream is given up
-                close()
+            if asyncio._get_running_loop() is not handle.loop and handle.loop.is_running():
+                with contextlib.suppress(RuntimeError):  # closed in this very moment: nothing runs there any more
+                    handle.loop.call_soon_threadsafe(_quiet, close)
+                    return
+            _quiet(close)
             return
         if asyncio._get_running_loop() is handle.loop:
             self._aclose(handle.chunks)
@@ -371,6 +375,7 @@ class SideLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._owner = 0
+        new_lock_after_fork(self)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Its result. An interruption of the waiting thread cancels it."""
@@ -446,6 +451,11 @@ def _results(tasks: Sequence[asyncio.Task[Any]]) -> list[Any]:
         for task in tasks
         if task.done() and not task.cancelled() and task.exception() is None and (result := task.result()) is not None
     ]
+
+
+def _quiet(close: Callable[[], object]) -> None:
+    with contextlib.suppress(Exception):  # whatever its clean-up raises: the stream is given up
+        close()
 
 
 async def _quietly(closing: Any) -> None:

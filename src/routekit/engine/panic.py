@@ -28,6 +28,7 @@ from routekit.engine.health import Health
 from routekit.engine.io import IO
 from routekit.engine.run import Run
 from routekit.errors import AllUnavailableError
+from routekit.plugin import reset_after_fork
 from routekit.types import Candidate, Clock, Ranking, Rejection, RouteDecision
 
 RETURN_SLACK_S = 0.001
@@ -50,6 +51,11 @@ class Panic:
         self._clock = clock
         self._wait_s = wait_s
         self._awaited: dict[frozenset[str], object] = {}
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Who waits for a return does so in the parent."""
+        self._awaited.clear()
 
     async def waited(self, io: IO, run: Run, field: Field) -> bool:
         """Waits for the first ejected deployment to return; False: nothing was waited for."""
@@ -62,7 +68,7 @@ class Panic:
         try:
             await io.sleep(pause_s)
         finally:
-            del self._awaited[places]
+            self._awaited.pop(places, None)
         return True
 
     def last_resort(self, field: Field) -> list[Candidate]:

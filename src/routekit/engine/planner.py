@@ -17,8 +17,8 @@ from routekit.types import (
     Signals,
     Work,
 )
+from routekit.types.empty import EMPTY
 from routekit.types.price import TOKENS_PER_PRICE
-from routekit.types.request import EMPTY
 
 RETENTIONS = {"zero": 0, "none": 0, "30d": 30, "default": 30, "unlimited": 10**9}
 """Known retention words in days; "zero" is the strictest."""

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import bisect
 import concurrent.futures
+import contextlib
 import itertools
 import threading
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
 from routekit.engine.health import Health
 from routekit.engine.io import IO
 from routekit.engine.run import Run
 from routekit.engine.waiting import may_wait
 from routekit.errors import AllUnavailableError, NoCandidateError
+from routekit.plugin import reset_after_fork
 
 MOST_S = 30.0
 """The longest wait of a request without a deadline."""
@@ -26,25 +27,43 @@ LOOK_S = 1.0
 """Waiters look again so often: a free place may have gone to somebody who then took another one."""
 
 
-class _Waiter(NamedTuple):
-    ticket: int
-    names: frozenset[str]
-    woken: concurrent.futures.Future[None]
+class _Waiter:
+    """A request that waits, from its first refusal until it is let in somewhere or gives up."""
+
+    __slots__ = ("names", "ticket", "woken")
+
+    def __init__(self, ticket: int, names: frozenset[str]) -> None:
+        self.ticket = ticket
+        self.names = names
+        self.woken: concurrent.futures.Future[None] = concurrent.futures.Future()
 
 
 class WaitingRoom:
-    """Safe in threads and tasks. `most` requests wait at once, in the order in which they came."""
+    """Safe in threads and tasks. `most` requests wait at once, in the order in which they came.
+
+    Places are handed over: as long as a request stands here, `Health` keeps what comes free for it and turns
+    those away that came later, whether they waited or not. So whoever is woken finds the place that it
+    was woken for, however late its thread runs; and where it does not use it, `leave` wakes the next one.
+    """
 
     def __init__(self, health: Health, most: int) -> None:
         self._health = health
         self._most = most
-        # Re-entrant: a forgotten stream gives its place back wherever the garbage collector finds it.
+        # Re-entrant: an abandoned coroutine gives its place back wherever the garbage collector finds it.
         self._lock = threading.RLock()
         self._waiters: list[_Waiter] = []
         self._tickets = itertools.count()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Those who wait do so in the parent."""
+        self._lock = threading.RLock()
+        self._waiters = []
 
     async def wait(self, io: IO, run: Run, error: NoCandidateError, tokens: int) -> bool:
         """Waits until it makes sense to look again; False: waiting would not help this request.
+
+        From then on it has a place in the queue, which ends with `leave`.
 
         Raises:
             NoCandidateError: the queue is full, or no place could be free in time.
@@ -58,33 +77,48 @@ class WaitingRoom:
         left_s = run.deadline.remaining_s()
         left_s = run.wait_until_s - run.deadline.elapsed_s() if left_s is None else left_s
         frees_s = self._health.frees_in_s(names, tokens)
-        waiter = _Waiter(run.ticket, frozenset(names), concurrent.futures.Future())
+        waiter = _Waiter(run.ticket, frozenset(names))
         with self._lock:
             why = self._why_not(waiter, names, frees_s, left_s, tokens)
             if why is not None:
                 raise NoCandidateError(f"{error}; {why}", rejections=error.rejections)
+            before = self._taken_out(run.ticket)
             bisect.insort(self._waiters, waiter, key=lambda waiting: waiting.ticket)
-        try:
+        if before is not None and before.names != waiter.names:
+            self._health.unqueued(before.names - waiter.names, run.ticket)
+        # Only now, when it would be woken: a call may have ended since it was refused.
+        if self._health.queued(waiter.names, waiter.ticket, tokens):
+            return True
+        with contextlib.suppress(TimeoutError):
             await io.wait(waiter.woken, min(left_s, LOOK_S if frees_s is None else frees_s + 0.001))
-        except TimeoutError:
-            pass
-        except BaseException:
-            if waiter.woken.done():  # woken and cancelled at once: the place is for the next one
-                self.freed(names)
-            raise
-        finally:
-            with self._lock:
-                self._waiters = [other for other in self._waiters if other is not waiter]
         return True
 
-    def freed(self, names: Sequence[str]) -> None:
+    def leave(self, run: Run) -> None:
+        """The request was let in somewhere, or gave up: the next ones may look. Never waits, idempotent."""
+        ticket, run.ticket = run.ticket, None
+        if ticket is None:
+            return
+        with self._lock:
+            waiter = self._taken_out(ticket)
+        if waiter is not None:
+            self._health.unqueued(waiter.names, ticket)
+            self.freed(waiter.names)
+
+    def freed(self, names: Iterable[str]) -> None:
         """A call at one of these deployments ended: the first who waits for it may look again. Never waits."""
         if not self._waiters:
             return
+        wanted = frozenset(names)
         with self._lock:
-            waiter = next((w for w in self._waiters if not w.names.isdisjoint(names) and not w.woken.done()), None)
+            waiter = next((w for w in self._waiters if not w.names.isdisjoint(wanted) and not w.woken.done()), None)
             if waiter is not None:
                 waiter.woken.set_result(None)
+
+    def _taken_out(self, ticket: int) -> _Waiter | None:
+        for place, waiter in enumerate(self._waiters):
+            if waiter.ticket == ticket:
+                return self._waiters.pop(place)
+        return None
 
     def _why_not(
         self, waiter: _Waiter, names: Sequence[str], frees_s: float | None, left_s: float, tokens: int

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import threading
 
+from routekit.plugin import reset_after_fork
+
 TENTHS_MAX = 100
 TENTHS_PER_SUCCESS = 1
 TENTHS_PER_FAILURE = 10
@@ -36,9 +38,16 @@ class RetryBudget:
     """
 
     def __init__(self) -> None:
-        # Re-entrant: a forgotten stream ends its call wherever the garbage collector finds it.
+        # Re-entrant: an abandoned coroutine ends its call wherever the garbage collector finds it.
         self._lock = threading.RLock()
         self._records: dict[str, _Record] = {}
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """What is under way ends in the parent."""
+        self._lock = threading.RLock()
+        for record in self._records.values():
+            record.active = record.retries = 0
 
     def allows_retry(self, provider: str) -> bool:
         """Takes a retry, or says that there is none to take. Never waits."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from routekit.engine.io import IO, SyncIO, run_sync
 from routekit.errors import RoutekitError
-from routekit.plugin import Strategy
+from routekit.plugin import Strategy, reset_after_fork
 from routekit.types import Clock, RouteRequest, RouteResult
 
 MOST = 8
@@ -29,6 +29,12 @@ class Revalidating:
         self._clock = clock
         self._lock = threading.Lock()
         self._running: set[str] = set()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """What is being made anew is made in the parent."""
+        self._lock = threading.Lock()
+        self._running.clear()
 
     def start(self, request: RouteRequest, strategy: Strategy) -> None:
         """Makes the answer anew, unless that is under way. Returns at once."""

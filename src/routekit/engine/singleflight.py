@@ -12,9 +12,13 @@ import threading
 from pathlib import Path
 
 from routekit.engine.slots import Slots
+from routekit.plugin import reset_after_fork
 from routekit.types import CacheEntry
 
 PACED = "stream"
+LANDINGS = 1024
+"""So many counters of landings are kept; keys share them by hash, at worst for a look too many."""
+
 SLOT_DIGITS = 3
 """Hexadecimal digits of a slot: 4,096 files at most."""
 
@@ -41,11 +45,25 @@ class SingleFlight:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        # Re-entrant: a forgotten stream lands its flight wherever the garbage collector finds it.
+        # Re-entrant: an abandoned coroutine lands its flight wherever the garbage collector finds it.
         self._lock = threading.RLock()
         self._flights: dict[str, Flight] = {}
         self._slots = None if folder is None else Slots(folder)
         self._held: dict[str, str] = {}
+        self._follows: set[str] = set()
+        self._landings = [0] * LANDINGS
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """The parent's flights land in the parent, where the child cannot wait for them."""
+        self._lock = threading.RLock()
+        self._flights.clear()
+        self._held.clear()
+        self._follows.clear()
+
+    def landings(self, key: str) -> int:
+        """Grows with each flight under this key that lands (seldom, of another one too)."""
+        return self._landings[hash(key) % LANDINGS]
 
     def board(self, key: str, paced: bool = False) -> tuple[Flight, bool]:
         """The flight under this key, and whether the caller leads it. A leader must `land` it."""
@@ -62,7 +80,9 @@ class SingleFlight:
             if self._flights.get(key) is not flight:
                 return
             del self._flights[key]
+            self._landings[hash(key) % LANDINGS] += 1
             slot = self._held.pop(key, None)
+            self._follows.discard(key)
         if slot is not None and self._slots is not None:
             self._slots.release(slot)
         if not flight.done():
@@ -78,11 +98,19 @@ class SingleFlight:
             if key in self._held or slot in self._held.values():
                 return True
             flight = self._flights.get(key)
-            if self._slots.take(slot, f"{digest} {PACED}" if flight is not None and flight.paced else digest):
+            label = f"{digest} {PACED}" if flight is not None and flight.paced else digest
+            before = self._slots.take_over(slot, label)
+            if before is not None:
                 self._held[key] = slot
+                if before.partition(" ")[0] == digest:
+                    self._follows.add(key)
                 return True
         label = self._slots.label(slot).partition(" ")[0]
         return label not in (digest, "")  # no label: its holder has just taken it, and says next whose it is
+
+    def follows(self, key: str) -> bool:
+        """Whether the last one to hold this key's slot, in any process, asked the same: its answer may be stored."""
+        return key in self._follows
 
     def paced_elsewhere(self, key: str) -> bool:
         """Whether the process that asks the same is reading a stream."""

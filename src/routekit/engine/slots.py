@@ -11,8 +11,9 @@ import contextlib
 import hashlib
 import os
 import threading
-import weakref
 from pathlib import Path
+
+from routekit.plugin import reset_after_fork
 
 try:
     import fcntl
@@ -33,42 +34,49 @@ class Slots:
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = None if fcntl is None else folder
         self._taken: dict[str, int | None] = {}  # name to the descriptor that holds the lock
-        # Re-entrant: a forgotten stream gives its slot back wherever the garbage collector finds it.
+        # Re-entrant: an abandoned coroutine gives its slot back wherever the garbage collector finds it.
         self._lock = threading.RLock()
-        _everyone.add(self)
+        reset_after_fork(self)
 
     def take(self, name: str, label: str = "") -> bool:
         """Takes a slot, without waiting. False: somebody else holds it."""
+        return self.take_over(name, label) is not None
+
+    def take_over(self, name: str, label: str = "") -> str | None:
+        """Takes a slot, without waiting; what its last holder left in it. None: somebody else holds it."""
         with self._lock:
             if name in self._taken:
-                return False
+                return None
             self._taken[name] = None
             if self._folder is None:
-                return True
+                return ""
             descriptor = _opened(self._folder, name)
             if descriptor is None:
-                return True
+                return ""
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(descriptor)
                 del self._taken[name]
-                return False
+                return None
             except OSError:  # a file system without locks
                 os.close(descriptor)
-                return True
+                return ""
+            before = ""
             if label:
+                with contextlib.suppress(OSError):
+                    before = _label(descriptor)
                 with contextlib.suppress(OSError):  # in one piece: nobody reads half of it, or none
                     os.pwrite(descriptor, label.encode().ljust(LABEL_BYTES), 0)
             self._taken[name] = descriptor
-            return True
+            return before
 
     def label(self, name: str) -> str:
         """What its last holder left in a slot; "" where nobody did yet, or it cannot be read."""
         if self._folder is None or (descriptor := _opened(self._folder, name)) is None:
             return ""
         try:
-            return os.pread(descriptor, LABEL_BYTES, 0).decode(errors="replace").rstrip()
+            return _label(descriptor)
         except OSError:
             return ""
         finally:
@@ -90,13 +98,17 @@ class Slots:
                 with contextlib.suppress(OSError):  # interpreter shutdown
                     os.close(descriptor)
 
-    def _after_fork(self) -> None:
+    def after_fork(self) -> None:
         """The child holds copies of the descriptors: closed without unlocking, the parent keeps its slots."""
         self._lock = threading.RLock()
         for descriptor in self._taken.values():
             if descriptor is not None:
                 os.close(descriptor)
         self._taken.clear()
+
+
+def _label(descriptor: int) -> str:
+    return os.pread(descriptor, LABEL_BYTES, 0).decode(errors="replace").rstrip()
 
 
 def _opened(folder: Path, name: str) -> int | None:
@@ -114,15 +126,3 @@ def _opened(folder: Path, name: str) -> int | None:
         return os.open(path, flags, 0o600)
     except OSError:
         return None
-
-
-_everyone: weakref.WeakSet[Slots] = weakref.WeakSet()
-
-
-def _forked() -> None:
-    for slots in list(_everyone):
-        slots._after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from routekit.engine.health import HealthRow
+from routekit.plugin import reset_after_fork
 
 EVERY_S = 5.0
 FOLDER = "health"
@@ -38,32 +39,44 @@ class Snapshots:
         self._number = next(_numbers)
         self._lock = threading.Lock()
         self._due = 0.0
+        self._dirty = False
         self._written: Path | None = None
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """The file is the parent's; the child writes one of its own."""
+        self._lock = threading.Lock()
+        self._due, self._written = 0.0, None
 
     def offer(self, *, changed: bool = False) -> None:
         """Writes if it is time to, or if something `changed`. Nearly free otherwise."""
         now = time.monotonic()
         if (now < self._due and not changed) or self._folder is None:
             return
-        if not self._lock.acquire(blocking=False):  # somebody else writes the same
-            return
-        try:
-            self._due = now + EVERY_S
-            self._write(self._folder)
-        except OSError:
-            self._due = now + 12 * EVERY_S
-        finally:
-            self._lock.release()
+        # Said before the lock is tried: whoever holds it may have read the rows before this change, and looks again.
+        self._dirty = True
+        while self._dirty and self._lock.acquire(blocking=False):
+            try:
+                self._dirty = False
+                self._due = now + EVERY_S
+                self._write(self._folder)
+            except OSError:
+                self._due = now + 12 * EVERY_S
+            finally:
+                self._lock.release()
 
     def close(self) -> None:
         """Removes the file: the router is no more."""
-        written, self._written = self._written, None
         self._folder = None
+        with self._lock:  # who is writing just now has done so then
+            written, self._written = self._written, None
         if written is not None:
             with contextlib.suppress(OSError):
                 written.unlink()
 
-    def _write(self, folder: Path) -> None:
+    def _write(self, folder: Path | None) -> None:
+        if folder is None:  # closed meanwhile
+            return
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = folder / f"{os.getpid()}-{self._number}.json"
         rows = [{**row._asdict(), "latency": asdict(row.latency) if row.latency else None} for row in self._rows()]

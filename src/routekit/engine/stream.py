@@ -194,6 +194,14 @@ class LiveStream:
         )
         self._failed(self._cut)
 
+    def disown(self) -> None:
+        """In a forked child: the parent reads and pays on; reading the child's copy raises. Idempotent."""
+        if self._over.acquire(blocking=False):
+            self._cut = StreamInterruptedError(
+                "this stream belongs to the process that this one was forked from; ask anew here",
+                partial=self._result(self._part, self._message(), None),
+            )
+
     def _ends(self) -> bool:
         """Whether the caller is the first to end the stream."""
         if not self._over.acquire(blocking=False):

@@ -12,6 +12,7 @@ import threading
 from collections import deque
 
 from routekit.errors import ProviderError, ProviderUnavailableError, RateLimitError
+from routekit.plugin import new_lock_after_fork
 from routekit.types import Clock
 
 K = 2
@@ -63,6 +64,7 @@ class Throttle:
         self._lock = threading.RLock()
         self._records: dict[str, _Record] = {}
         self._refused: set[str] = set()  # who refused within the window; usually empty, then all is free
+        new_lock_after_fork(self)
 
     def rejects(self, name: str) -> bool:
         """Whether this call is not to be sent. A rejection counts as a request: ask once for each call."""

@@ -115,6 +115,12 @@ class RoutedChatModel(BaseChatModel):
         self.router.resolve_strategy(strategy)
         return self.model_copy(update={"strategy": strategy})
 
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        state["__dict__"] = {**state["__dict__"], "api_key": None}  # keys do not travel
+        state["__dict__"].pop("_serialized", None)
+        return state
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy; the router is shared even by a deep one."""
         copy = super().model_copy(update=update)

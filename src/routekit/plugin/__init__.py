@@ -4,10 +4,12 @@ from routekit.plugin.budget import Budget, BudgetPlugin, Ledger
 from routekit.plugin.cache import Cache, CachePlugin, CacheStats, SemanticCache, question_of
 from routekit.plugin.compressor import RETRIEVE_ORIGINAL, Compression, Compressor, CompressorPlugin
 from routekit.plugin.entrycodec import decode_entry, encode_entry
+from routekit.plugin.forking import new_lock_after_fork, reset_after_fork
 from routekit.plugin.guard import ALLOW, Guard, GuardPlugin, GuardVerdict
 from routekit.plugin.hookspecs import hookimpl
 from routekit.plugin.observer import Observer, ObserverPlugin
 from routekit.plugin.offload import offload, pump
+from routekit.plugin.once import Once, OncePerKey
 from routekit.plugin.options import NoOptions, Options
 from routekit.plugin.provider import Embeddings, Provider, ProviderCall, ProviderPlugin
 from routekit.plugin.recipe import RecipePlugin
@@ -41,6 +43,8 @@ __all__ = [
     "NoOptions",
     "Observer",
     "ObserverPlugin",
+    "Once",
+    "OncePerKey",
     "Options",
     "Plugin",
     "PluginContext",
@@ -61,8 +65,10 @@ __all__ = [
     "decode_entry",
     "encode_entry",
     "hookimpl",
+    "new_lock_after_fork",
     "offload",
     "pump",
     "question_of",
+    "reset_after_fork",
     "secret_at",
 ]

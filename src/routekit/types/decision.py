@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, overload
 
+from routekit.types.empty import EMPTY
 from routekit.types.model import Deployment
 from routekit.types.money import Money
 from routekit.types.request import RouteRequest
 from routekit.types.tokens import UNBOUNDED
-
-_EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 class Work(NamedTuple):
@@ -78,10 +76,10 @@ class Signals(NamedTuple):
 
     seed: int = 0
     now: float = 0.0
-    latency: Mapping[str, Latency] = _EMPTY
-    in_flight: Mapping[str, int] = _EMPTY
-    cached_prefix: Mapping[str, int] = _EMPTY
-    extra: Mapping[str, Any] = _EMPTY
+    latency: Mapping[str, Latency] = EMPTY
+    in_flight: Mapping[str, int] = EMPTY
+    cached_prefix: Mapping[str, int] = EMPTY
+    extra: Mapping[str, Any] = EMPTY
     holder: str | None = None
     holder_strategy: str = ""
     in_tool_loop: bool = False

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
+from routekit.types.empty import EMPTY
 from routekit.types.price import Price
 
 CAPABILITIES = frozenset(
@@ -15,11 +15,9 @@ CAPABILITIES = frozenset(
 )  # fmt: skip
 """The names used in `Model.capabilities`, in requirements and in recipes."""
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
-
 
 def _nothing() -> Mapping[str, Any]:
-    return _NOTHING
+    return EMPTY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

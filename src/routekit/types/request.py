@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal
 
+from routekit.types.empty import EMPTY
 from routekit.types.message import Message
 from routekit.types.money import Money
 
 StepKind = Literal["plan", "act", "observe", "answer", "recover", "summarise"]
 CacheMode = Literal["use", "bypass", "refresh", "only"]
-
-EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 def _empty() -> Mapping[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from routekit.errors import ProviderError
 from routekit.types.decision import RouteDecision
+from routekit.types.empty import EMPTY
 from routekit.types.message import Message, text_of
 from routekit.types.model import Deployment
 from routekit.types.money import ZERO, Money
@@ -17,11 +18,10 @@ from routekit.types.usage import NO_USAGE, Usage
 
 CacheStatus = Literal["miss", "hit", "semantic-hit", "bypass"]
 Outcome = Literal["ok", "error", "escalated", "interrupted", "cancelled", "blocked"]
-_EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 def _empty() -> Mapping[str, Any]:
-    return _EMPTY
+    return EMPTY
 
 
 class Chunk:
@@ -38,13 +38,13 @@ class Chunk:
 
     def __init__(
         self,
-        delta: Mapping[str, Any] = _EMPTY,
+        delta: Mapping[str, Any] = EMPTY,
         finish_reason: str | None = None,
         usage: Usage | None = None,
         model: str | None = None,
         logprobs: Mapping[str, Any] | None = None,
         restart: bool = False,
-        headers: Mapping[str, str] = _EMPTY,
+        headers: Mapping[str, str] = EMPTY,
     ) -> None:
         self.delta = delta
         self.text: str = delta.get("content") or ""
@@ -158,6 +158,11 @@ class RouteResult:
     logprobs: Mapping[str, Any] | None = field(default=None, repr=False)
     compare: Callable[[], Savings | None] | None = field(default=None, repr=False, compare=False)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        values["compare"] = functools.partial(_computed, self.savings)
+        return _restored, (type(self), values)
+
     @property
     def savings(self) -> Savings | None:
         """What this saved against the baseline deployment, and how it splits; None where a price is unknown."""
@@ -202,3 +207,11 @@ class RouteResult:
             "duration_s": self.duration_s,
             "ttft_s": self.ttft_s,
         }
+
+
+def _computed(savings: Savings | None) -> Savings | None:
+    return savings
+
+
+def _restored(kind: type[RouteResult], values: dict[str, Any]) -> RouteResult:
+    return kind(**values)

@@ -653,7 +653,7 @@ def test_many_threads_and_two_loops_on_one_router() -> None:
 def test_a_router_that_nobody_holds_is_forgotten_and_closed() -> None:
     router = router_with({"a": ScriptedProvider("abc")})
     owned = ScriptedProvider()
-    router._providers["x"] = owned
+    router._deployments.adopt("x", owned)
     router.complete("hi")
     stream = router.stream("hi")
     next(stream)
@@ -686,7 +686,8 @@ def test_closing_closes_everything_once_whatever_parts_raise(how: str) -> None:
     observer.close = lambda: closed.append("observer")  # type: ignore[method-assign]
     router = router_with({"a": ScriptedProvider()}, cache=Tier(), observer=observer)
     part = Part()
-    router._providers.update(a=part, b=part)
+    router._deployments.adopt("a", part)
+    router._deployments.adopt("b", part)
     if how == "close":
         router.close()
     else:

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from routekit.builtin.providers import openai_wire as wire
+from routekit.builtin.providers.openai_clients import Lease
 from routekit.builtin.providers.openai_endpoint import Endpoint, OpenAICompatibleOptions, resolve
-from routekit.plugin import Answer, Embeddings, Provider, ProviderCall, ProviderPlugin
+from routekit.plugin import Answer, Embeddings, Provider, ProviderCall, ProviderPlugin, new_lock_after_fork
 from routekit.plugin.registration import PluginContext
 from routekit.types import Deployment
 
@@ -26,7 +27,8 @@ class OpenAICompatible(Provider):
     """Calls one endpoint, for any number of deployments, threads and event loops.
 
     Streams are iterators with `close`, which frees the connection without waiting. The clients, and
-    with them the HTTP libraries and the key, are made by the first call.
+    with them the HTTP libraries and the key, are made by the first call, and shared by all
+    providers that speak to the same endpoint with the same key and limits.
     """
 
     def __init__(self, options: OpenAICompatibleOptions, context: PluginContext) -> None:
@@ -37,6 +39,9 @@ class OpenAICompatible(Provider):
         self._endpoint: Endpoint | None = None
         self._sync: SyncClient | None = None
         self._async: AsyncClient | None = None
+        self._sync_lease: Lease[SyncClient] | None = None
+        self._async_lease: Lease[AsyncClient] | None = None
+        new_lock_after_fork(self)
 
     def complete(self, call: ProviderCall) -> Answer:
         client = self._sync or self._sync_client()
@@ -75,20 +80,22 @@ class OpenAICompatible(Provider):
         return wire.read_embeddings(payload, deployment, len(texts), client.endpoint.redact)
 
     def close(self) -> None:
-        """Closes every connection. A call after it opens new ones."""
+        """Closes every connection that no other provider uses. A call after it opens new ones."""
         with self._lock:
-            sync, self._sync = self._sync, None
-            other, self._async = self._async, None
+            self._sync = self._async = None
+            sync, self._sync_lease = self._sync_lease, None
+            other, self._async_lease = self._async_lease, None
         if sync is not None:
-            sync.close()
+            sync.release()
         if other is not None:
-            other.close()
+            other.release()
 
     async def aclose(self) -> None:
         with self._lock:
-            other, self._async = self._async, None
-        if other is not None:
-            await other.aclose()
+            self._async = None
+            other, self._async_lease = self._async_lease, None
+        if other is not None and other.end():
+            await other.client.aclose()
         self.close()
 
     def __repr__(self) -> str:
@@ -105,19 +112,21 @@ class OpenAICompatible(Provider):
         )
 
     def _sync_client(self) -> SyncClient:
-        from routekit.builtin.providers.openai_http_sync import SyncClient
+        from routekit.builtin.providers.openai_http_sync import CLIENTS
 
         with self._lock:
             if self._sync is None:
-                self._sync = SyncClient(self._resolved())
+                self._sync_lease = CLIENTS.lease(self._resolved(), self)
+                self._sync = self._sync_lease.client
             return self._sync
 
     def _async_client(self) -> AsyncClient:
-        from routekit.builtin.providers.openai_http_async import AsyncClient
+        from routekit.builtin.providers.openai_http_async import CLIENTS
 
         with self._lock:
             if self._async is None:
-                self._async = AsyncClient(self._resolved())
+                self._async_lease = CLIENTS.lease(self._resolved(), self)
+                self._async = self._async_lease.client
             return self._async
 
     def _resolved(self) -> Endpoint:

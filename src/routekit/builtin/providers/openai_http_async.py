@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import io
+import os
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
@@ -22,12 +24,13 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from routekit.builtin.providers.openai_clients import SharedClients
 from routekit.builtin.providers.openai_endpoint import Endpoint
 from routekit.builtin.providers.openai_errors import classify
 from routekit.builtin.providers.openai_stream import GRACE_S, TAIL_S, ChunkReader
 from routekit.builtin.providers.openai_wire import ERROR_BODY_BYTES, Body, kept_headers
 from routekit.errors import InvalidResponseError, ProviderError, ProviderTimeoutError, ProviderUnavailableError
-from routekit.plugin import Chunk, ProviderCall
+from routekit.plugin import Chunk, ProviderCall, reaper, reset_after_fork
 
 _IDLE_S = 0.05
 """After this long without a call, the loop is let look at its sockets before one is used again."""
@@ -61,6 +64,15 @@ class AsyncClient:
         self._read_timeout_s = options.read_timeout_s
         self._sessions: dict[asyncio.AbstractEventLoop, _Session] = {}
         self._lock = threading.Lock()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """The sessions are the parent's. Their loops share its poller, so nothing of them is closed properly here."""
+        self._lock = threading.Lock()
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
+            _inherited.append(session)
+            _disown(session.client)
 
     async def post(
         self, body: bytes, deployment: str, timeout_s: float | None, *, embeddings: bool = False
@@ -220,6 +232,23 @@ def _transports(client: aiohttp.ClientSession) -> list[Any]:
     return [protocol.transport for pool in idle.values() for protocol, *_ in pool if protocol.transport is not None]
 
 
+_inherited: list[_Session] = []
+"""What a forked child has of its parent's: kept, because forgetting it would take it apart, on the parent's poller."""
+
+
+def _disown(client: aiohttp.ClientSession) -> None:
+    """In a forked child: closes the descriptors of a session's connections. Nothing is written to them."""
+    connector = client.connector
+    used = getattr(connector, "_acquired", ())
+    protocols = [p for pool in getattr(connector, "_conns", {}).values() for p, *_ in pool]
+    for transport in [protocol.transport for protocol in (*protocols, *used) if protocol.transport is not None]:
+        # uvloop's transports have no socket of Python's: those stay open until the child ends.
+        sock = getattr(transport.get_extra_info("socket"), "_sock", None)
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                os.close(sock.detach())
+
+
 def _end(transport: Any) -> None:
     """Closes a socket whose loop is closed. asyncio has no public way: closing is the loop's work."""
     with contextlib.suppress(RuntimeError, AttributeError):
@@ -239,6 +268,7 @@ class AsyncStream:
         "_client",
         "_first_by",
         "_headers",
+        "_loop",
         "_over",
         "_reader",
         "_ready",
@@ -255,8 +285,10 @@ class AsyncStream:
         self._headers: Mapping[str, str] = {}
         self._response: aiohttp.ClientResponse | None = None
         self._over = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._first_by: float | None = None
         self._tail_by: float | None = None
+        reaper.start()
 
     def __aiter__(self) -> AsyncStream:
         return self
@@ -328,6 +360,7 @@ class AsyncStream:
         async with asyncio.timeout_at(self._first_by):
             response = await client.send(self._body, call.timeout_s, silence_s=client.endpoint.options.read_timeout_s)
             self._response, self._body = response, b""
+            self._loop = asyncio.get_running_loop()
             name = call.deployment.name
             if response.status != 200:
                 raise client.refusal(response, await client.read(response, name), name)
@@ -348,5 +381,18 @@ class AsyncStream:
 
     def __del__(self) -> None:
         response = self._response
-        if response is not None and not response.closed:
-            _leave(response)
+        if response is not None and not response.closed and self._loop is not None:
+            reaper.later(functools.partial(_leave_there, self._loop, response))
+
+
+def _leave_there(loop: asyncio.AbstractEventLoop, response: aiohttp.ClientResponse) -> None:
+    """Ends a response where it lives."""
+    if loop.is_running():
+        with contextlib.suppress(RuntimeError):  # closed in this very moment
+            loop.call_soon_threadsafe(_leave, response)
+            return
+    _leave(response)
+
+
+CLIENTS = SharedClients(AsyncClient)
+"""The asynchronous clients of this process."""

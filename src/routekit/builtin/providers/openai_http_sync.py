@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import os
 import threading
 from collections import deque
 from collections.abc import Mapping
@@ -32,12 +33,13 @@ from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as URLLib3TimeoutError
 from urllib3.util import parse_url
 
+from routekit.builtin.providers.openai_clients import SharedClients
 from routekit.builtin.providers.openai_endpoint import Endpoint
 from routekit.builtin.providers.openai_errors import classify
 from routekit.builtin.providers.openai_stream import GRACE_S, TAIL_S, ChunkReader
 from routekit.builtin.providers.openai_wire import ERROR_BODY_BYTES, Body, kept_headers
 from routekit.errors import ProviderError, ProviderTimeoutError, ProviderUnavailableError
-from routekit.plugin import Chunk, ProviderCall
+from routekit.plugin import Chunk, ProviderCall, reaper, reset_after_fork
 
 _IDLE_S = 60.0
 """Connections unused for this long are dropped: a firewall between may have forgotten them without a word."""
@@ -261,6 +263,14 @@ class SyncClient:
         self._used_at = monotonic()
         self._pool = self._make_pool()
         self._heads: dict[str, bytes] = {}
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """The parent's connections are the parent's: their copies are closed without a word, and new ones opened."""
+        self._lock = threading.Lock()
+        old, self._pool = self._pool, self._make_pool()
+        for pool in _pools(old):
+            _disown(pool)
 
     def _make_pool(self) -> Any:
         maxsize = self.endpoint.options.max_connections
@@ -380,6 +390,30 @@ def _close(pool: Any) -> None:
     pool.clear() if isinstance(pool, urllib3.PoolManager) else pool.close()
 
 
+def _pools(pool: Any) -> list[Any]:
+    """The pool itself, or those of a proxy's manager, whose lock may be held for ever."""
+    if not isinstance(pool, urllib3.PoolManager):
+        return [pool]
+    return list(getattr(pool.pools, "_container", {}).values())
+
+
+def _disown(pool: Any) -> None:
+    """In a forked child: closes the descriptors of a pool's idle connections. Nothing is written to them."""
+    waiting = pool.pool
+    if waiting is None:
+        return
+    idle, waiting.queue = waiting.queue, []
+    waiting.mutex = threading.Lock()  # the parent's may have been held: the pool's own finalizer takes it later
+    for name in ("not_empty", "not_full", "all_tasks_done"):
+        setattr(waiting, name, threading.Condition(waiting.mutex))
+    for connection in idle:
+        sock = getattr(connection, "sock", None)
+        if sock is not None:
+            connection.sock = None
+            with contextlib.suppress(OSError, AttributeError):
+                os.close(sock.detach())
+
+
 def _left_s(by: float) -> float:
     left_s = by - monotonic()
     if left_s <= 0:
@@ -404,6 +438,7 @@ class SyncStream:
         self._first_by: float | None = None
         self._idle_by: float | None = None
         self._tail_by: float | None = None
+        reaper.start()
 
     def __iter__(self) -> SyncStream:
         return self
@@ -504,4 +539,8 @@ class SyncStream:
 
     def __del__(self) -> None:
         if getattr(self, "_response", None) is not None:
-            self.close()
+            reaper.later(self.close)
+
+
+CLIENTS = SharedClients(SyncClient)
+"""The synchronous clients of this process."""

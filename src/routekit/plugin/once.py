@@ -1,0 +1,83 @@
+"""What is made once, also where many threads ask for it first."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+from routekit.plugin.forking import reset_after_fork
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+
+
+class Once(Generic[T]):
+    """A value that is made by the first call and is the same for all. (`functools.cache` is no lock: it may make two.)
+
+    A maker that raises is asked again by the next call. In a forked child a value that was made stays.
+
+    >>> once = Once(lambda: object())
+    >>> once() is once()
+    True
+    """
+
+    __slots__ = ("__weakref__", "_lock", "_made", "_make")
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._made: tuple[T] | None = None
+        self._lock = threading.Lock()
+        reset_after_fork(self)
+
+    def __call__(self) -> T:
+        made = self._made
+        if made is None:
+            with self._lock:
+                if self._made is None:
+                    self._made = (self._make(),)
+                made = self._made
+        return made[0]
+
+    def after_fork(self) -> None:
+        self._lock = threading.Lock()
+
+
+class OncePerKey(Generic[K, T]):
+    """Values by key, each made by the first who asks for it. Making one may ask for another one.
+
+    >>> squares = OncePerKey[int, object]()
+    >>> squares.get(3, lambda: object()) is squares.get(3, lambda: object())
+    True
+    """
+
+    __slots__ = ("__weakref__", "_found", "_lock")
+
+    def __init__(self) -> None:
+        self._found: dict[K, T] = {}
+        self._lock = threading.RLock()  # a strategy that is made may make the ones it delegates to
+        reset_after_fork(self)
+
+    def get(self, key: K, make: Callable[[], T]) -> T:
+        """The value under `key`, made by `make` where there is none yet."""
+        try:
+            return self._found[key]
+        except KeyError:
+            with self._lock:
+                if key not in self._found:
+                    self._found[key] = make()
+                return self._found[key]
+
+    def values(self) -> list[T]:
+        """What was made so far."""
+        return list(self._found.values())
+
+    def clear(self) -> list[T]:
+        """Forgets all of it; returns what was there."""
+        with self._lock:
+            found = list(self._found.values())
+            self._found.clear()
+            return found
+
+    def after_fork(self) -> None:
+        self._lock = threading.RLock()
