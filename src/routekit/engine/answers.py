@@ -13,9 +13,16 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from routekit.engine.assemble import is_empty
-from routekit.errors import ContentFilterError, InvalidInputError, InvalidResponseError, ProviderError
+from routekit.engine.finishreason import ERROR
+from routekit.errors import (
+    ContentFilterError,
+    InvalidInputError,
+    InvalidResponseError,
+    ProviderError,
+    ProviderUnavailableError,
+)
 from routekit.plugin.schema import parsed, problem
-from routekit.types import Answer, RouteRequest, Usage
+from routekit.types import Answer, RouteRequest, Usage, follows_tool_results
 
 Check = Callable[[Answer], "bool | str | None"]
 """A user's own: true or a reason where the answer is none, else False, "" or None."""
@@ -75,11 +82,13 @@ def _fault(
     request: RouteRequest, answer: Answer, policy: AnswerPolicy, notes: list[str] | None
 ) -> ProviderError | None:
     wanted, message, reason = policy.fall_back_on, answer.message, answer.finish_reason
+    if reason == ERROR:
+        return ProviderUnavailableError("the provider gave up in the middle of its answer (finish reason 'error')")
     if reason == "content_filter" and ("content_filter" in wanted or is_empty(message)):
         filtered = ContentFilterError("the provider's content filter stopped the answer")
         filtered.fall_back = "content_filter" in wanted
         return filtered
-    if "empty" in wanted and is_empty(message):
+    if "empty" in wanted and is_empty(message) and not ends_a_turn(request, reason):
         return InvalidResponseError(f"the answer is empty (finish reason {reason!r})")
     if "refusal" in wanted and (message.get("refusal") or reason == "refusal"):
         return _unfit("the model declined to answer")
@@ -107,6 +116,11 @@ def _fault(
     return None
 
 
+def ends_a_turn(request: RouteRequest, reason: str | None) -> bool:
+    """Whether an answer with nothing in it is how an agent's turn ends: its tools have done what was asked."""
+    return reason == "stop" and follows_tool_results(request.messages)
+
+
 def _unfit(what: str) -> InvalidResponseError:
     """The deployment works; only this answer of it cannot be used."""
     error = InvalidResponseError(what)
@@ -122,6 +136,8 @@ def _call_fault(calls: Any, request: RouteRequest, wanted: frozenset[str]) -> st
         function = call.get("function") if isinstance(call, Mapping) else None
         if not isinstance(function, Mapping) or call.get("type") == "custom":
             continue
+        if "tool_json" in wanted and not function.get("name"):
+            return "a tool call says no name"
         given, problem_found = _arguments(function.get("arguments"))
         if problem_found:
             return f"the arguments of a tool call {problem_found}"

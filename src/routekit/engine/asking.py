@@ -11,9 +11,10 @@ from routekit.engine.answers import AnswerPolicy, fault_of
 from routekit.engine.assemble import arguments_of, message_of
 from routekit.engine.attempts import Failure, next_move
 from routekit.engine.billing import Billing, usage_or_estimate
-from routekit.engine.calling import call_for, remaining_s
+from routekit.engine.calling import call_for, output_limit, remaining_s
 from routekit.engine.chain import Chain, Opened, first_chunk
 from routekit.engine.failures import as_provider_error, short, usage_so_far
+from routekit.engine.foreign import answer_of, incoming
 from routekit.engine.health import Health, Refusal
 from routekit.engine.hedging import HedgeBudget
 from routekit.engine.io import IO, Handle
@@ -319,9 +320,10 @@ class Asking:
         try:
             provider = self._provider_of(candidate.deployment)
             call, watch = call_for(run, chain, permit, self._settings, self._health)
-            answer = await io.complete(provider, call, watch)
+            answer = answer_of(await io.complete(provider, call, watch))
             self._overload.note(candidate.deployment, answer.headers)
-            usage = usage_or_estimate(answer.usage, candidate, answer.text, arguments_of(answer.message))
+            beside = "".join(choice.text + arguments_of(choice.message) for choice in answer.others)
+            usage = usage_or_estimate(answer.usage, candidate, answer.text, arguments_of(answer.message) + beside)
             if (fault := fault_of(run.request, answer, usage, self._answers, run.notes)) is not None:
                 raise fault
         except BaseException as error:
@@ -335,6 +337,7 @@ class Asking:
         warm_up = 0 if chain.said else self._settings.warm_up_tokens
         try:
             call, watch = call_for(run, chain, permit, self._settings, self._health, stream=True)
+            reader = incoming(run.request, output_limit(call))
             handle = io.open(self._provider_of(permit.candidate.deployment), call)
             while True:
                 limit_s = call.first_token_timeout_s if permit.ttft_s is None else call.idle_timeout_s
@@ -343,7 +346,7 @@ class Asking:
                 if permit.ttft_s is not None:
                     watch = None
                 now = watch and watch._replace(after_s=watch.after_s - (run.deadline.elapsed_s() - permit.started_s))
-                chunk = await first_chunk(io, handle, limit_s, now)
+                chunk = await first_chunk(io, handle, reader, limit_s, now)
                 if chunk is None:
                     if not chain.said:
                         self._check_whole(run, chunks)
@@ -364,7 +367,7 @@ class Asking:
             raise self._failed(run, permit, error, chunks)  # noqa: B904 - it brings its own cause
         if permit.ttft_s is None:
             self._first_token(run, permit)
-        return Opened(handle, chunks, permit, chain, call.idle_timeout_s)
+        return Opened(handle, chunks, permit, chain, call.idle_timeout_s, reader)
 
     def _check_whole(self, run: Run, chunks: list[Chunk]) -> None:
         """A stream that ended before it was committed is looked at like any answer."""

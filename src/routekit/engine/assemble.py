@@ -2,55 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from routekit.engine.run import copied
+from routekit.plugin.deltas import add_up
 from routekit.types import CacheEntry, Chunk, Message
-
-_JOINED = ("content", "refusal", "reasoning_content", "reasoning")
 
 
 def message_of(chunks: Iterable[Chunk]) -> Message:
-    """The message that the deltas add up to; unknown keys keep their last value.
+    """The message that the deltas add up to.
 
     >>> message_of([Chunk({"role": "assistant", "content": "a"}), Chunk({"content": "b"})])
     {'role': 'assistant', 'content': 'ab'}
     """
-    message: dict[str, Any] = {"role": "assistant", "content": None}
-    texts: dict[str, list[str]] = {}
-    calls: dict[int, dict[str, Any]] = {}
+    return add_up(chunk.delta for chunk in chunks)  # type: ignore[return-value]  # built as one
+
+
+def logprobs_of_all(chunks: Iterable[Chunk]) -> Mapping[str, Any] | None:
+    """The log-probabilities of all pieces, in order."""
+    out: dict[str, list[Any]] = {}
     for chunk in chunks:
-        for key, value in chunk.delta.items():
-            if key in _JOINED and isinstance(value, str):
-                texts.setdefault(key, []).append(value)
-            elif key == "tool_calls" and value:
-                _add_calls(calls, value)
-            elif value is not None and key != "role":
-                message[key] = value
-    for key, parts in texts.items():
-        message[key] = "".join(parts)
-    if calls:
-        message["tool_calls"] = [calls[index] for index in sorted(calls)]
-    return message  # type: ignore[return-value]  # built as one
-
-
-def _add_calls(calls: dict[int, dict[str, Any]], deltas: Sequence[dict[str, Any]]) -> None:
-    for place, delta in enumerate(deltas):
-        index = delta.get("index")
-        if index is None:
-            index = place if delta.get("id") is None and place in calls else len(calls)
-        call = calls.setdefault(index, {"id": None, "type": "function", "function": {"name": "", "arguments": ""}})
-        for key, value in delta.items():
-            if key == "function" and value:
-                function = call["function"]
-                for part, text in value.items():
-                    if part in ("name", "arguments") and isinstance(text, str):
-                        function[part] = function.get(part, "") + text
-                    elif text is not None:
-                        function[part] = text
-            elif key != "index" and value is not None:
-                call[key] = value
+        for key, entries in (chunk.logprobs or {}).items():
+            out.setdefault(key, []).extend(entries)
+    return out or None
 
 
 def chunks_of(entry: CacheEntry) -> Iterator[Chunk]:

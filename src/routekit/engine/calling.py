@@ -63,6 +63,12 @@ def call_for(
     return call, watch
 
 
+def output_limit(call: ProviderCall) -> int | None:
+    """The most tokens that an answer to this call may have; None where nobody limits them."""
+    given = (call.params.get("max_completion_tokens"), call.params.get("max_tokens"), call.deployment.model.max_output)
+    return next((limit for limit in given if isinstance(limit, int) and limit > 0), None)
+
+
 def remaining_s(run: Run) -> float | None:
     """Seconds until the request's deadline, None where it has none."""
     left = run.deadline.remaining_s()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from routekit.engine.attempts import Failure
 from routekit.engine.continuing import enlarged
 from routekit.engine.dialect import reader_of
+from routekit.engine.foreign import Incoming
 from routekit.engine.io import IO, Handle, Watch
 from routekit.engine.run import Permit
 from routekit.errors import BudgetExceededError
@@ -72,9 +73,18 @@ class Chain:
 class Opened:
     """A stream with its first content in hand: the place is taken, nothing is committed yet."""
 
-    __slots__ = ("chain", "chunks", "handle", "idle_s", "permit")
+    __slots__ = ("chain", "chunks", "handle", "idle_s", "incoming", "permit")
 
-    def __init__(self, handle: Handle, chunks: list[Chunk], permit: Permit, chain: Chain, idle_s: float | None) -> None:
+    def __init__(
+        self,
+        handle: Handle,
+        chunks: list[Chunk],
+        permit: Permit,
+        chain: Chain,
+        idle_s: float | None,
+        incoming: Incoming,
+    ) -> None:
+        self.incoming = incoming
         self.handle = handle
         self.chunks = chunks
         self.permit = permit
@@ -82,9 +92,9 @@ class Opened:
         self.idle_s = idle_s
 
 
-async def first_chunk(io: IO, handle: Handle, limit_s: float | None, watch: Watch | None = None) -> Chunk | None:
-    """The next chunk before anything is committed. Raises TypeError for what is none."""
+async def first_chunk(
+    io: IO, handle: Handle, incoming: Incoming, limit_s: float | None, watch: Watch | None = None
+) -> Chunk | None:
+    """The next chunk before anything is committed. Raises what `Incoming.read` says."""
     chunk = await io.next(handle, limit_s, watch)
-    if chunk is not None and not isinstance(chunk, Chunk):
-        raise TypeError(f"a stream yields Chunk objects, not {type(chunk).__name__}")
-    return chunk
+    return None if chunk is None else incoming.read(chunk)

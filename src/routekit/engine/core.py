@@ -7,6 +7,7 @@ import logging
 import os
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from routekit.engine.chain import Chain
 from routekit.engine.compressing import Compressing, within
 from routekit.engine.deciding import Deciding
 from routekit.engine.embedding import EmbedderOf, Embedding, no_embedder
+from routekit.engine.foreign import choices_wanted
 from routekit.engine.health import ELSEWHERE, Health
 from routekit.engine.io import IO
 from routekit.engine.notify import Notifier
@@ -35,7 +37,7 @@ from routekit.engine.shared import Shared, told
 from routekit.engine.snapshots import Snapshots
 from routekit.engine.stream import LiveStream, ReplayStream
 from routekit.engine.traffic import Traffic
-from routekit.errors import BudgetExceededError, NoCandidateError, RoutekitError
+from routekit.errors import BudgetExceededError, InvalidInputError, NoCandidateError, RoutekitError
 from routekit.plugin import Budget, Cache, Compressor, Guard, Observer, Provider, SharedState, Strategy
 from routekit.types import (
     ACCEPT,
@@ -170,6 +172,11 @@ class Engine:
         run = self._start(request)
         with self._traffic:
             try:
+                if (count := choices_wanted(request)) > 1:
+                    raise InvalidInputError(
+                        f"n={count} answers cannot be streamed; call complete() or acomplete(), whose result.choices "
+                        "has all of them, or leave n out"
+                    )
                 if strategy.reviews or self._deciding.checks_responses:
                     result = await self._complete(io, run, strategy)
                     self._end(run, result=result)
@@ -262,13 +269,16 @@ class Engine:
         """Steps 6 to 12: asks somebody."""
         answered = await self._asked(io, run, strategy, lambda chain: self._accepted(io, run, strategy, chain))
         answer, deployment = answered.answer, answered.permit.candidate.deployment
-        message = answer.message
+        message, others = answer.message, answer.others
         if self._deciding.checks_responses:
             message = self._deciding.guard_response(run, message)
+            guard = functools.partial(self._deciding.guard_response, run)
+            others = tuple(replace(other, message=guard(other.message)) for other in others)
         self._learn(run, strategy)
         return run.result(
-            message, answer.finish_reason, answered.usage, deployment, answer.model, logprobs=answer.logprobs
-        )
+            message, answer.finish_reason, answered.usage, deployment, answer.model,
+            logprobs=answer.logprobs, others=others,
+        )  # fmt: skip
 
     async def _asked(self, io: IO, run: Run, strategy: Strategy, ask: Callable[[Chain], Awaitable[T]]) -> T:
         """What `ask` makes of the decision. Where everybody is at a limit, after a wait in the queue."""

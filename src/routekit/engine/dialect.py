@@ -212,7 +212,7 @@ def _reader(
     def can(capability: str) -> bool:
         return not described or capability in capabilities
 
-    reasons = can("reasoning") if vendor in _TABLE else not capabilities or "reasoning" in capabilities
+    reasons = can("reasoning")
     if not reasons:
         dialect = replace(dialect, reasoning=dialect.reasoning - _TEXT_REASONING, wants_reasoning=False)
     return Reader(

@@ -27,7 +27,8 @@ _KNOWN_ROLES = _PLAIN_ROLES | {"tool"}
 _SIMPLE = frozenset({"role", "content", "tool_call_id"})
 _FOREIGN = frozenset(
     {"reasoning_content", "reasoning", "reasoning_details", "thinking_blocks", "provider_specific_fields",
-     "extra_content", "annotations", "citations", "images", "refusal", "audio", "prefix", "partial"}
+     "extra_content", "annotations", "citations", "search_results", "related_questions", "references", "sources",
+     "images", "videos", "extras", "refusal", "audio", "prefix", "partial"}
 )  # fmt: skip
 """Keys of answers, which mean something to some readers at most."""
 

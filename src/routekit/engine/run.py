@@ -17,6 +17,7 @@ from routekit.types import (
     CacheEntry,
     CacheStatus,
     Candidate,
+    Choice,
     Clock,
     Deployment,
     Message,
@@ -120,6 +121,7 @@ class Run:
         model: str | None,
         ttft_s: float | None = None,
         logprobs: Mapping[str, Any] | None = None,
+        others: tuple[Choice, ...] = (),
     ) -> RouteResult:
         """The finished story."""
         assert self.decision is not None
@@ -138,6 +140,7 @@ class Run:
             duration_s=self.deadline.elapsed_s(),
             ttft_s=ttft_s,
             logprobs=logprobs,
+            others=others,
             compare=functools.partial(self._savings, deployment, usage, answer_nanos(self.attempts), self.cost_nanos),
         )
 

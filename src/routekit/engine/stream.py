@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
 from routekit.engine.asking import Asking
-from routekit.engine.assemble import arguments_of, chunks_of, is_empty, message_of
+from routekit.engine.assemble import arguments_of, chunks_of, logprobs_of_all, message_of
 from routekit.engine.attempts import Failure
 from routekit.engine.billing import usage_or_estimate
 from routekit.engine.chain import Chain, Opened
@@ -45,7 +45,7 @@ class RunningStream(Protocol):
 class _Part:
     """One attempt's share of a stream. Whoever claims it, and nobody else, ends the attempt."""
 
-    __slots__ = ("_claimed", "chain", "chunks", "handle", "idle_s", "joint", "pace", "permit")
+    __slots__ = ("_claimed", "chain", "chunks", "handle", "idle_s", "incoming", "joint", "pace", "permit")
 
     def __init__(self, opened: Opened, joint: Joint | None, pace: Pace | None) -> None:
         self.handle = opened.handle
@@ -53,6 +53,7 @@ class _Part:
         self.chain = opened.chain
         self.chunks = opened.chunks
         self.idle_s = opened.idle_s
+        self.incoming = opened.incoming
         self.joint = joint
         self.pace = pace
         self._claimed = threading.Lock()  # taken once; nobody waits for it
@@ -151,8 +152,7 @@ class LiveStream:
             raise
         if chunk is None:
             return None
-        if not isinstance(chunk, Chunk):  # a plugin may be written without types
-            raise TypeError(f"a stream yields Chunk objects, not {type(chunk).__name__}")
+        chunk = part.incoming.read(chunk)
         if deadline.expired:
             raise TimeoutError
         now_s = deadline.elapsed_s()
@@ -235,16 +235,20 @@ class LiveStream:
             await self._broken(part, malformed)
             return
         fault = self._asking.fault(self._run, message, reason, None)
-        if fault is not None and fault.fall_back and not is_empty(message):
+        if fault is not None and fault.fall_back:
             await self._broken(part, fault)  # handed over already, but no answer to build on
             return
         self._end(part, "ok")
         if not self._ends():
             return
-        result = self._result(part, message, reason)
+        try:
+            result = self._result(part, message, reason)
+            # What two deployments said together is nobody's answer to keep.
+            deltas = None if self._resumed else tuple(dict(copied(c.delta)) for c in self._chunks if c.delta)
+        except BaseException as error:  # whoever waits for this answer, or counts requests, is told of its end
+            self._failed(error)
+            raise
         self.result = result
-        # What two deployments said together is nobody's answer to keep.
-        deltas = None if self._resumed else tuple(dict(copied(c.delta)) for c in self._chunks if c.delta)
         await self._keep(result, deltas)
 
     async def _broken(self, part: _Part, cause: Exception) -> None:
@@ -349,10 +353,9 @@ class LiveStream:
     def _result(self, part: _Part, message: Message, reason: str | None) -> RouteResult:
         chunks = self._chunks
         model = next((chunk.model for chunk in part.chunks if chunk.model), None)
-        logprobs = [chunk.logprobs["content"] for chunk in chunks if chunk.logprobs and chunk.logprobs.get("content")]
         return self._run.result(
             message, reason, self._usage(part), part.permit.candidate.deployment, model, part.permit.ttft_s,
-            logprobs={"content": [entry for part in logprobs for entry in part]} if logprobs else None,
+            logprobs=logprobs_of_all(chunks),
         )  # fmt: skip
 
 

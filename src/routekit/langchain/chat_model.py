@@ -25,6 +25,7 @@ from routekit.langchain.binding import RoutedBinding
 from routekit.langchain.convert import (
     MODEL_PROVIDER,
     STREAMED,
+    custom_calls,
     extras_of,
     to_ai_message,
     to_chunk,
@@ -36,7 +37,7 @@ from routekit.langchain.profile import profile_of
 from routekit.langchain.step import SITE, CallSite, lift, step_of
 from routekit.langchain.structured import structured
 from routekit.router import Router
-from routekit.types import Chunk, Deployment, RouteResult, count_tokens, text_tokens
+from routekit.types import Choice, Chunk, Deployment, RouteResult, count_tokens, text_tokens
 
 _PARAMS = ("temperature", "max_tokens", "top_p", "seed", "stop")
 _NOT_SENT = (SITE, "stream", "ls_structured_output_format", "structured_output_format")
@@ -441,7 +442,19 @@ def _chat_result(result: RouteResult) -> ChatResult:
         },
         "model_name": message.response_metadata["model_name"],
     }
-    return ChatResult(generations=[ChatGeneration(message=message, generation_info=info)], llm_output=output)
+    generations = [ChatGeneration(message=message, generation_info=info)]
+    generations += [_generation(choice) for choice in result.others]
+    return ChatResult(generations=generations, llm_output=output)
+
+
+def _generation(choice: Choice) -> ChatGeneration:
+    """One more of several answers. Tokens and cost are the whole call's, and stand on the first."""
+    info: dict[str, Any] = {"finish_reason": choice.finish_reason}
+    if choice.logprobs is not None:
+        info["logprobs"] = dict(choice.logprobs)
+    metadata = {"model_provider": MODEL_PROVIDER, "finish_reason": choice.finish_reason}
+    message = to_ai_message(choice.message, response_metadata=metadata)
+    return ChatGeneration(message=message, generation_info=info)
 
 
 def _metadata(result: RouteResult) -> dict[str, Any]:
@@ -465,9 +478,12 @@ def _generation_chunk(chunk: Chunk) -> ChatGenerationChunk | None:
 def _last_chunk(result: RouteResult) -> ChatGenerationChunk:
     """The end of a stream: usage, the whole story, and what an answer has beyond its pieces."""
     extra = {key: value for key, value in extras_of(result.message).items() if key not in STREAMED}
+    said = result.message.get("content")
+    parts = [part for part in said if part.get("type") != "text"] if isinstance(said, list) else ""
     message = AIMessageChunk(
-        content="",
+        content=parts,
         additional_kwargs=extra,
+        tool_call_chunks=custom_calls(result.message),
         usage_metadata=usage_metadata(result.usage),
         response_metadata=_metadata(result),
         chunk_position="last",

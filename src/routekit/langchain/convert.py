@@ -113,7 +113,7 @@ def to_ai_message(
     valid: list[Any] = []
     invalid: list[Any] = []
     for call in message.get("tool_calls") or ():
-        parsed = _parsed(call, extra)
+        parsed = _parsed(call)
         (valid if parsed.get("type") == "tool_call" else invalid).append(parsed)
     if valid and invalid and RAW_CALLS not in extra:  # LangChain keeps them apart: their order is kept here
         extra[RAW_CALLS] = {call.get("id"): {} for call in message.get("tool_calls") or () if call.get("id")}
@@ -155,7 +155,9 @@ def to_chunk(delta: Mapping[str, Any]) -> AIMessageChunk | None:
         extra["reasoning"] = extra["reasoning_content"] = reasoning
     if reasoning := delta.get("reasoning_content"):
         extra["reasoning_content"] = reasoning
-    calls = [_call_chunk(place, call) for place, call in enumerate(delta.get("tool_calls") or ())]
+    calls = [
+        _call_chunk(place, call) for place, call in enumerate(delta.get("tool_calls") or ()) if "custom" not in call
+    ]
     if not (content or extra or calls):
         return None
     return AIMessageChunk(content=content or "", additional_kwargs=extra, tool_call_chunks=calls)
@@ -356,7 +358,7 @@ def _others(raw: Mapping[str, Any] | None) -> dict[str, Any]:
 # Chat Completions -> LangChain
 
 
-def _parsed(call: Mapping[str, Any], extra: Mapping[str, Any]) -> Mapping[str, Any]:
+def _parsed(call: Mapping[str, Any]) -> Mapping[str, Any]:
     call_id = call.get("id") or f"call_{uuid.uuid4().hex[:24]}"
     if call.get("type") == "custom":
         custom = call.get("custom") or {}
@@ -386,12 +388,21 @@ def _beyond(call: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def custom_calls(message: Mapping[str, Any]) -> list[ToolCallChunk]:
+    """The calls of tools that take free text, whole: their text in pieces would be no JSON, as `args` must be."""
+    return [
+        tool_call_chunk(name=parsed["name"], args=_dumps(parsed["args"]), id=parsed["id"], index=place)
+        for place, call in enumerate(message.get("tool_calls") or ())
+        if call.get("type") == "custom" and (parsed := _parsed(call))
+    ]
+
+
 def _call_chunk(place: int, call: Mapping[str, Any]) -> ToolCallChunk:
     function = call.get("function") or {}
-    index = call.get("index")
+    index, args = call.get("index"), function.get("arguments")
     return tool_call_chunk(
         name=function.get("name") or None,
-        args=function.get("arguments"),
+        args=args if args is None or isinstance(args, str) else _dumps(args),
         id=call.get("id") or None,
         index=place if index is None else index,
     )

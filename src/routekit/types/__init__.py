@@ -46,13 +46,13 @@ from routekit.types.event import (
     RequestEnded,
     RequestStarted,
 )
-from routekit.types.message import Message, ToolCall, as_messages, last_user_text, text_of
+from routekit.types.message import Message, ToolCall, as_messages, follows_tool_results, last_user_text, text_of
 from routekit.types.model import CAPABILITIES, NO_LIMITS, Deployment, Limits, Model
 from routekit.types.money import ZERO, Money
 from routekit.types.price import OffPeak, Price, Tier
 from routekit.types.record import CallRecord
 from routekit.types.request import NO_REQUIREMENTS, CacheMode, Requirements, RouteRequest, Step, StepKind
-from routekit.types.result import Answer, Attempt, CacheStatus, Chunk, Outcome, RouteResult
+from routekit.types.result import Answer, Attempt, CacheStatus, Choice, Chunk, Outcome, RouteResult
 from routekit.types.savings import Savings
 from routekit.types.tokens import count_tokens, text_tokens
 from routekit.types.usage import NO_USAGE, Usage
@@ -83,6 +83,7 @@ __all__ = [
     "CallRecord",
     "Candidate",
     "Charge",
+    "Choice",
     "Chunk",
     "Clock",
     "Compressed",
@@ -130,6 +131,7 @@ __all__ = [
     "Work",
     "as_messages",
     "count_tokens",
+    "follows_tool_results",
     "last_user_text",
     "text_of",
     "text_tokens",

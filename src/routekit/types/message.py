@@ -74,8 +74,18 @@ def text_of(message: Mapping[str, Any]) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, Sequence):
-        return "".join(part.get("text") or "" for part in content if isinstance(part, Mapping))
+        texts = (part.get("text") for part in content if isinstance(part, Mapping))
+        return "".join(text for text in texts if isinstance(text, str))
     return ""
+
+
+def follows_tool_results(messages: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the answer to these follows the results of tools: then the work may be done, and nothing left to say."""
+    for message in reversed(messages):
+        role = message.get("role")
+        if role not in ("system", "developer"):
+            return role in ("tool", "function")
+    return False
 
 
 def last_user_text(messages: Sequence[Mapping[str, Any]]) -> str:

@@ -27,8 +27,10 @@ def _empty() -> Mapping[str, Any]:
 class Chunk:
     """One piece of a streamed answer. Immutable by convention.
 
-    `delta` is the provider's Chat Completions delta, untouched; `text` its content or ""; `usage`
-    stands on one of the last chunks; `finish_reason` on the one that ends the answer. `logprobs`
+    `delta` is a Chat Completions delta; `text` its content or "". What the Router hands out adds up by
+    OpenAI's rules, whatever the provider sent: content is text, tool calls have distinct indexes, ids once and
+    names once, arguments are JSON text, and parts of the content that are no text stand in ``content_parts``.
+    `usage` stands on one of the last chunks; `finish_reason` on the one that ends the answer. `logprobs`
     is the provider's log-probability object, where asked for. `restart` says that the stream broke
     and begins anew with this piece: what came before is to be thrown away (only where asked for).
     `headers` are the response's own, lower-case, only those about limits and request ids, on the first.
@@ -47,7 +49,8 @@ class Chunk:
         headers: Mapping[str, str] = EMPTY,
     ) -> None:
         self.delta = delta
-        self.text: str = delta.get("content") or ""
+        content = delta.get("content")
+        self.text: str = content if content.__class__ is str else text_of(delta) if content else ""
         self.finish_reason = finish_reason
         self.usage = usage
         self.model = model
@@ -62,7 +65,9 @@ class Chunk:
             return True
         delta = self.delta
         return bool(
-            delta.get("tool_calls")
+            delta.get("content")
+            or delta.get("tool_calls")
+            or delta.get("content_parts")
             or delta.get("refusal")
             or delta.get("reasoning_content")
             or delta.get("reasoning")
@@ -75,10 +80,25 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One of several answers to the same request (``n``), by its `index` from 0."""
+
+    message: Message
+    finish_reason: str | None
+    logprobs: Mapping[str, Any] | None = field(default=None, repr=False)
+    index: int = 0
+
+    @property
+    def text(self) -> str:
+        return text_of(self.message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """A provider's complete answer. `usage` is None where the provider reported none.
 
-    `headers` are the response's own, lower-case, only those about limits and request ids.
+    `headers` are the response's own, lower-case, only those about limits and request ids. `others` are
+    the choices after the first, where more than one was asked for.
     """
 
     message: Message
@@ -87,6 +107,13 @@ class Answer:
     model: str | None = None
     logprobs: Mapping[str, Any] | None = None
     headers: Mapping[str, str] = field(default_factory=_empty)
+    others: tuple[Choice, ...] = ()
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """All of them, this one first."""
+        first = Choice(message=self.message, finish_reason=self.finish_reason, logprobs=self.logprobs)
+        return (first, *self.others)
 
     @property
     def text(self) -> str:
@@ -138,7 +165,7 @@ class RouteResult:
 
     `cache` is "miss", "hit", "semantic-hit" or "bypass"; `saved` is what a cache hit did not cost.
     `usage` is the answering call's own; `total_usage` adds the other attempts. `compare` computes the
-    savings when they are asked for.
+    savings when they are asked for. `others` are the choices after the first, for requests with ``n``.
     """
 
     id: str
@@ -157,6 +184,13 @@ class RouteResult:
     ttft_s: float | None = None
     logprobs: Mapping[str, Any] | None = field(default=None, repr=False)
     compare: Callable[[], Savings | None] | None = field(default=None, repr=False, compare=False)
+    others: tuple[Choice, ...] = ()
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """Every answer that was asked for, the one of `message` first."""
+        first = Choice(message=self.message, finish_reason=self.finish_reason, logprobs=self.logprobs)
+        return (first, *self.others)
 
     def __reduce__(self) -> tuple[Any, ...]:
         values = {each.name: getattr(self, each.name) for each in fields(self)}

@@ -24,12 +24,13 @@ from pydantic import Field
 from routekit.builtin.providers.litellm_errors import classify
 from routekit.errors import InvalidResponseError, ProviderError, ProviderSetupError, ProviderTimeoutError
 from routekit.plugin import Embeddings, Options, PluginContext, Provider, ProviderCall, ProviderPlugin, offload
-from routekit.types import Answer, Chunk, Deployment, Message, Usage
+from routekit.types import Answer, Choice, Chunk, Deployment, Message, Usage
 
 _LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 _KEPT_HEADERS = ("ratelimit", "retry-after", "request-id", "trace-id")
 _OURS = frozenset({"model", "messages", "stream", "timeout", "max_retries", "num_retries"})
 _BUILT_LATE = ("Message", "Delta", "Choices", "StreamingChoices", "ModelResponse", "ModelResponseStream", "Usage")
+_OF_THE_ANSWER = ("citations", "search_results", "related_questions", "images", "videos")
 _MCP_SWITCH = "_skip_mcp_handler"
 
 
@@ -304,6 +305,7 @@ class _ChunkReader:
             raise InvalidResponseError("the stream broke off without a finish reason")
         self._finished = self._finished or bool(reason)
         logprobs = _plain(choice.logprobs) if getattr(choice, "logprobs", None) is not None else None
+        delta.update(_beside(raw))
         if delta or reason or usage is not None:
             # Chunks repeat the requested model; the one that served stands in the hidden parameters.
             yield Chunk(delta, reason, usage, _hidden(raw).get("provider_response_model"), logprobs)
@@ -464,10 +466,7 @@ def _answer(response: Any) -> Answer:
     choice = response.choices[0]
     message = cast("Message", _plain(choice.message))
     message.setdefault("content", None)
-    for call in message.get("tool_calls") or ():
-        cast("dict[str, Any]", call).pop(
-            "index", None
-        )  # belongs into deltas; strict endpoints refuse it when it comes back
+    message.update(_beside(response))  # type: ignore[typeddict-item]  # what a vendor adds
     reported = getattr(response, "usage", None)
     hidden = _hidden(response)
     logprobs = getattr(choice, "logprobs", None)
@@ -478,7 +477,22 @@ def _answer(response: Any) -> Answer:
         model=hidden.get("provider_response_model") or response.model,
         logprobs=_plain(logprobs) if logprobs is not None else None,
         headers=_headers(hidden.get("additional_headers") or {}),
+        others=tuple(
+            Choice(
+                message=cast("Message", _plain(other.message)),
+                finish_reason=other.finish_reason,
+                logprobs=_plain(found) if (found := getattr(other, "logprobs", None)) is not None else None,
+                index=place,
+            )
+            for place, other in enumerate(response.choices[1:], start=1)
+        ),
     )
+
+
+def _beside(response: Any) -> dict[str, Any]:
+    """What a vendor puts beside the choices that belongs to the answer, such as Perplexity's citations."""
+    found = ((key, getattr(response, key, None)) for key in _OF_THE_ANSWER)
+    return {key: value for key, value in found if value}
 
 
 def usage_of(reported: Mapping[str, Any], *, estimated: bool = False) -> Usage | None:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from routekit.builtin.providers import openai_wire as wire
 from routekit.builtin.providers.openai_clients import Lease
 from routekit.builtin.providers.openai_endpoint import Endpoint, OpenAICompatibleOptions, resolve
+from routekit.builtin.providers.openai_stream import read_reply
+from routekit.errors import InvalidRequestError
 from routekit.plugin import Answer, Embeddings, Provider, ProviderCall, ProviderPlugin, new_lock_after_fork
 from routekit.plugin.registration import PluginContext
 from routekit.types import Deployment
@@ -47,13 +49,13 @@ class OpenAICompatible(Provider):
         client = self._sync or self._sync_client()
         body = self._body(call, stream=False)
         headers, payload = client.post(body, call.deployment.name, call.timeout_s)
-        return wire.read_answer(payload, call, headers, client.endpoint.redact)
+        return read_reply(payload, call, headers, client.endpoint.redact)
 
     async def acomplete(self, call: ProviderCall) -> Answer:
         client = self._async or self._async_client()
         body = self._body(call, stream=False)
         headers, payload = await client.post(body, call.deployment.name, call.timeout_s)
-        return wire.read_answer(payload, call, headers, client.endpoint.redact)
+        return read_reply(payload, call, headers, client.endpoint.redact)
 
     def stream(self, call: ProviderCall) -> SyncStream:
         from routekit.builtin.providers.openai_http_sync import SyncStream
@@ -103,6 +105,13 @@ class OpenAICompatible(Provider):
 
     def _body(self, call: ProviderCall, *, stream: bool) -> bytes:
         options = self.options
+        count = call.params.get("n") or options.extra_body.get("n")
+        if stream and isinstance(count, int) and count > 1:
+            raise InvalidRequestError(
+                f"deployment {call.deployment.name!r}: n={count} answers cannot be streamed; ask for them without "
+                "stream, or leave n out",
+                deployment=call.deployment.name,
+            )
         return wire.chat_body(
             call,
             options.extra_body,

@@ -306,11 +306,11 @@ class AsyncStream:
             reader = self._reader
             if received:
                 ready.extend(reader.feed(received))
-                if self._headers and ready:
-                    ready[0].headers, self._headers = self._headers, {}
             else:
                 self.close()
                 ready.extend(reader.end())
+            if self._headers and ready:
+                ready[0].headers, self._headers = self._headers, {}
             if reader.error is not None:
                 self.close()
             if ready:
@@ -364,8 +364,6 @@ class AsyncStream:
             name = call.deployment.name
             if response.status != 200:
                 raise client.refusal(response, await client.read(response, name), name)
-            if response.headers.get("Content-Type", "").startswith("application/json"):
-                self._ready.extend(self._reader.whole(await client.read(response, name)))
             self._reader.expect(response.headers.get("Content-Encoding"))
             self._headers = kept_headers(response.headers.items())
 

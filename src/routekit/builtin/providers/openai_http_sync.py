@@ -154,7 +154,8 @@ class Response(http.client.HTTPResponse):
         self.code = self.status = status
         self.version = version
         self.headers = self.msg = headers  # type: ignore[assignment]  # a dict is enough for http.client too
-        self.chunked = headers.get("transfer-encoding", "").lower() == "chunked"
+        codings = headers.get("transfer-encoding", "").lower().split(",")
+        self.chunked = codings[-1].strip() == "chunked"  # the last one frames the body (RFC 9112, section 6.3)
         self.chunk_left = None
         length = headers.get("content-length", "")
         self.length = int(length) if length.isdecimal() and not self.chunked else None
@@ -458,11 +459,11 @@ class SyncStream:
             reader = self._reader
             if received:
                 ready.extend(reader.feed(received))
-                if self._headers and ready:
-                    ready[0].headers, self._headers = self._headers, {}
             else:
                 self.close()
                 ready.extend(reader.end())
+            if self._headers and ready:
+                ready[0].headers, self._headers = self._headers, {}
             if reader.error is not None:
                 self.close()
             if ready:
@@ -523,8 +524,6 @@ class SyncStream:
         name = call.deployment.name
         if response.status != 200:
             raise client.refusal(response, client.read(response, name), name)
-        if response.headers.get("content-type", "").startswith("application/json"):
-            self._ready.extend(self._reader.whole(client.read(response, name)))
         self._reader.expect(response.headers.get("content-encoding"))
         self._headers = kept_headers(response.headers.items())
 

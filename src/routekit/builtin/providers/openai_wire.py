@@ -11,14 +11,24 @@ from typing import Any, NoReturn
 from routekit.builtin.providers.openai_errors import Redact, error_inside
 from routekit.errors import InvalidRequestError, InvalidResponseError
 from routekit.plugin import Answer, Embeddings, ProviderCall
-from routekit.types import Deployment, Usage
+from routekit.types import Choice, Deployment, Usage, follows_tool_results
 
 ERROR_BODY_BYTES = 65_536
 """As much of an error's body is read."""
 
 _KEPT_HEADERS = frozenset({"retry-after", "x-request-id", "request-id", "openai-processing-ms"})
 _ANSWERS = ("content", "tool_calls", "refusal", "function_call", "audio", "reasoning_content", "reasoning")
-_EMPTY_IS_FINE = frozenset({"length", "content_filter"})
+_EMPTY_IS_FINE = frozenset({"length", "max_tokens", "content_filter", "safety"})
+_ENVELOPE = frozenset(
+    {"id", "object", "created", "model", "choices", "usage", "error", "system_fingerprint", "service_tier", "provider",
+     "obfuscation", "timings", "time_info", "stats", "prompt_token_ids", "prompt_logprobs", "prompt_filter_results",
+     "kv_transfer_params", "x_groq", "request_id", "created_at", "nonce", "metrics", "code", "status"}
+)  # fmt: skip
+"""What stands beside an answer and tells of the request or of the server."""
+
+_OF_THE_ANSWER = frozenset(
+    {"citations", "search_results", "related_questions", "images", "videos", "annotations", "references", "sources"}
+)
 
 
 def _plain(value: Any) -> Any:
@@ -87,35 +97,78 @@ def read_answer(payload: bytes, call: ProviderCall, headers: Mapping[str, str], 
         ProviderError: an error object stands there instead, classified by its code.
     """
     name = call.deployment.name
-    data = _object(payload, name, redact)
-    choices = data.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
+    return answer_in(_object(payload, name, redact), call, headers)
+
+
+def answer_in(data: Mapping[str, Any], call: ProviderCall, headers: Mapping[str, str]) -> Answer:
+    """The answer in a body that is no error. Raises InvalidResponseError where there is none."""
+    name = call.deployment.name
+    found = data.get("choices")
+    choices: list[Any] = found if isinstance(found, list) else []
+    choice = choices[0] if choices else None
     if not isinstance(choice, dict):
         _invalid(name, "it has no choices")
-    message = choice.get("message")
+    message = message_in(choice)
     reason = choice.get("finish_reason")
-    if not isinstance(message, dict):
+    if message is None:
         _invalid(name, "its choice has no message")
-    if not is_answer(message, reason, call.params):
+    if not is_answer(message, reason, call):
         _invalid(name, "its message is empty: no content, tool calls or refusal")
-    if "role" not in message:
-        message["role"] = "assistant"
+    message.setdefault("role", "assistant")
     usage = data.get("usage")
     return Answer(
-        message=message,  # type: ignore[arg-type]  # a message of the wire is one of ours
+        message={**message, **beside(data)},  # type: ignore[typeddict-item]  # a message of the wire is one of ours
         finish_reason=reason,
         usage=read_usage(usage) if usage else None,
         model=data.get("model"),
         logprobs=choice.get("logprobs"),
         headers=headers,
+        others=tuple(
+            Choice(
+                message=other,  # type: ignore[arg-type]  # so is this one
+                finish_reason=item.get("finish_reason"),
+                logprobs=item.get("logprobs"),
+                index=place,
+            )
+            for place, item in enumerate(choices[1:], start=1)
+            if isinstance(item, dict) and (other := message_in(item)) is not None
+        ),
     )
 
 
-def is_answer(message: Mapping[str, Any], reason: str | None, params: Mapping[str, Any]) -> bool:
-    """Whether a message answers. An empty one does where a limit, a filter or the caller's `stop` can make it so."""
+def message_in(choice: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A choice's message, under any of the names that servers have for it; None where there is none."""
+    for key in ("message", "delta"):
+        if isinstance(found := choice.get(key), dict):
+            return found
+    return {"content": choice["text"]} if isinstance(choice.get("text"), str) else None
+
+
+def beside(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What a vendor puts beside `choices` that belongs to the answer, such as Perplexity's citations.
+
+    What nobody here knows stands together under ``extras``.
+    """
+    if data.keys() <= _ENVELOPE:
+        return {}
+    found: dict[str, Any] = {}
+    for key in data.keys() - _ENVELOPE:
+        if (value := data[key]) is not None:
+            (found if key in _OF_THE_ANSWER else found.setdefault("extras", {}))[key] = value
+    return found
+
+
+def is_answer(message: Mapping[str, Any], reason: Any, call: ProviderCall) -> bool:
+    """Whether a message answers.
+
+    An empty one does where a limit, a filter or the caller's `stop` can make it so, and where results of
+    tools came before it: an agent's turn may end without a word.
+    """
     if message.get("content") or any(message.get(key) for key in _ANSWERS):
         return True
-    return reason in _EMPTY_IS_FINE or bool(reason and params.get("stop"))
+    if isinstance(reason, str) and reason.lower() in _EMPTY_IS_FINE:
+        return True
+    return bool(reason and (call.params.get("stop") or follows_tool_results(call.messages)))
 
 
 def read_embeddings(payload: bytes, deployment: Deployment, count: int, redact: Redact) -> Embeddings:

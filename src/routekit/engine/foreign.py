@@ -1,0 +1,390 @@
+"""Pure: what providers say, made what the types promise, once, at the engine's border.
+
+Any plugin may hand over what an endpoint said: a model that is an object, content in parts, arguments
+that are no text, half a surrogate pair, log-probabilities that are none. Behind this file there is only
+what JSON can carry and the types say. What cannot be read is left out; an answer of which nothing is left
+is empty, and no answer. (Token counts are made sense of where they are billed.)
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from routekit.engine.finishreason import finish_reason_of
+from routekit.errors import InvalidResponseError
+from routekit.plugin.deltas import PARTS
+from routekit.plugin.toolcalls import ToolCalls, as_json_text, body_of, listed, new_call_id
+from routekit.types import Answer, Choice, Chunk, Message, RouteRequest, Usage
+
+DEEPEST = 64
+"""Objects nested further are left out: nobody reads them, and copying them would overflow the stack."""
+
+_LONGEST_NAME = 256
+_NO_WAY = -9999.0
+"""OpenAI's own figure for a token that is as good as impossible, where JSON has no minus infinity."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_TEXT_PARTS = frozenset({"text", "output_text", "input_text"})
+_THINKING_PARTS = frozenset({"thinking", "redacted_thinking", "reasoning"})
+_LONE_PARTS = _TEXT_PARTS | _THINKING_PARTS
+_SAID = ("reasoning_content", "reasoning", "refusal")
+_PLAIN_DELTA = frozenset({"role", "content"})
+
+
+def answer_of(answer: Any) -> Answer:
+    """A provider's answer as the types promise it; the very same object where it is already.
+
+    Raises:
+        TypeError: the plugin returned something else.
+    """
+    if not isinstance(answer, Answer):
+        raise TypeError(f"a provider answers with an Answer, not {type(answer).__name__}")
+    return Answer(
+        message=message_from(answer.message),
+        finish_reason=finish_reason_of(answer.finish_reason),
+        usage=answer.usage if isinstance(answer.usage, Usage) else None,
+        model=name_of(answer.model),
+        logprobs=logprobs_of(answer.logprobs),
+        headers=answer.headers if isinstance(answer.headers, Mapping) else {},
+        others=tuple(
+            Choice(
+                message=message_from(choice.message),
+                finish_reason=finish_reason_of(choice.finish_reason),
+                logprobs=logprobs_of(choice.logprobs),
+                index=choice.index if isinstance(choice.index, int) else place,
+            )
+            for place, choice in enumerate(answer.others, start=1)
+            if isinstance(choice, Choice)
+        ),
+    )
+
+
+def message_from(message: Any) -> Message:
+    """A message of the wire as one that can be read, kept and sent again. Its role is the assistant's."""
+    if not isinstance(message, Mapping):
+        return {"role": "assistant", "content": None}
+    content = message.get("content")
+    if len(message) == 2 and content.__class__ is str and "role" in message:
+        return {"role": "assistant", "content": clean_text(content)}
+    out = _read(message)
+    if parts := out.pop(PARTS, None):
+        out["content"] = [*([{"type": "text", "text": out["content"]}] if out.get("content") else ()), *parts]
+    out.setdefault("content", None)
+    calls = [_call(call) for call in listed(message.get("tool_calls"))]
+    if calls:
+        for place, call in enumerate(calls):
+            if not call["id"] or any(call["id"] == other["id"] for other in calls[:place]):
+                call["id"] = new_call_id()
+        out["tool_calls"] = calls
+    return {"role": "assistant", **out}  # type: ignore[typeddict-item]  # built as one
+
+
+def name_of(value: Any) -> str | None:
+    """A model's name, or None for what is none."""
+    return clean_text(value[:_LONGEST_NAME]) or None if isinstance(value, str) else None
+
+
+def clean_text(text: str) -> str:
+    """The text without halves of surrogate pairs, which no encoding can write.
+
+    >>> clean_text("a\\ud83d\\ude00"), clean_text("a\\ud83d")
+    ('a😀', 'a\ufffd')
+    """
+    if text.isascii() or _SURROGATE.search(text) is None:
+        return text if text.__class__ is str else str.__str__(text)
+    return _SURROGATE.sub("\ufffd", _PAIR.sub(_joined, text))
+
+
+def _joined(pair: re.Match[str]) -> str:
+    return pair[0].encode("utf-16", "surrogatepass").decode("utf-16")
+
+
+def cleaned(value: Any, depth: int = 0) -> Any:
+    """The value as plain data that JSON can carry, a copy of one's own; None for what it cannot."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if depth >= DEEPEST:
+        return None
+    if isinstance(value, Mapping):
+        return {
+            clean_text(key if isinstance(key, str) else repr(key)): cleaned(inner, depth + 1)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [cleaned(inner, depth + 1) for inner in value]
+    return None
+
+
+def logprobs_of(value: Any) -> Mapping[str, Any] | None:
+    """Chat Completions' log-probabilities: lists of tokens with a real number each. None where there are none."""
+    if not isinstance(value, Mapping):
+        return None
+    out: dict[str, Any] = {}
+    for key in ("content", "refusal"):
+        entries = value.get(key)
+        if isinstance(entries, list | tuple) and (good := [e for entry in entries if (e := _entry(entry)) is not None]):
+            out[key] = good
+    return out or None
+
+
+def _entry(value: Any) -> Mapping[str, Any] | None:
+    if not isinstance(value, Mapping):
+        return None
+    token, logprob = value.get("token"), value.get("logprob")
+    if not isinstance(token, str) or not isinstance(logprob, int | float) or isinstance(logprob, bool):
+        return None
+    top = value.get("top_logprobs")
+    given: list[Any] = list(top) if isinstance(top, list | tuple) else []
+    others = [found for other in given if (found := _entry(other)) is not None]
+    fine = token.isascii() and math.isfinite(logprob) and (not given or len(others) == len(given))
+    if fine and (top is None or isinstance(top, list)) and all(a is b for a, b in zip(others, given, strict=False)):
+        return value
+    number = float(logprob) if math.isfinite(logprob) else _NO_WAY
+    rest = {key: cleaned(inner) for key, inner in value.items() if isinstance(key, str)}
+    return {**rest, "token": clean_text(token), "logprob": number, "top_logprobs": others}
+
+
+def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+    """A tool call: its id, "" where there is none, its type, and its name and arguments as texts."""
+    kind, body = body_of(call)
+    text = "input" if kind == "custom" else "arguments"
+    name, given = body.get("name"), call.get("type")
+    said = {
+        "name": clean_text(name) if isinstance(name, str) else "",
+        text: clean_text(as_json_text(body.get(text))),
+    }
+    said.update((key, cleaned(value)) for key, value in body.items() if key not in said and value is not None)
+    call_id = call.get("id")
+    out: dict[str, Any] = {
+        "id": clean_text(call_id) if isinstance(call_id, str) else "",
+        "type": clean_text(given) if isinstance(given, str) and given and kind == "function" else kind,
+        kind: said,
+    }
+    beside = call.keys() - out.keys() - {"index", "name", "arguments", "function"}
+    out.update((key, cleaned(call[key])) for key in call if key in beside and call[key] is not None)
+    return out
+
+
+def _read(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message or delta without its role and tool calls: texts are texts, everything else is plain data."""
+    out: dict[str, Any] = {}
+    for key, value in message.items():
+        if value is None or key in ("role", "tool_calls"):
+            continue
+        if key == "content":
+            _read_content(value, out)
+        elif key in _SAID:
+            if text := _flat(value):
+                out[key] = text
+        elif key == "function_call":
+            if isinstance(value, Mapping):
+                out[key] = _function(value)
+        elif key == "audio":
+            if isinstance(value, Mapping):
+                out[key] = cleaned(value)
+        elif isinstance(key, str) and (kept := cleaned(value)) is not None:
+            out[clean_text(key)] = kept
+    return out
+
+
+def _function(value: Mapping[str, Any]) -> dict[str, Any]:
+    out = {}
+    if isinstance(name := value.get("name"), str):
+        out["name"] = clean_text(name)
+    if value.get("arguments") is not None:
+        out["arguments"] = clean_text(as_json_text(value["arguments"]))
+    return out
+
+
+def _read_content(content: Any, out: dict[str, Any]) -> None:
+    """`content` as a text; the thinking in it apart; parts of another kind as they are."""
+    if isinstance(content, str):
+        out["content"] = clean_text(content)
+        return
+    parts = [content] if isinstance(content, Mapping) and content.get("type") in _LONE_PARTS else content
+    if not isinstance(parts, list | tuple) or not all(_is_part(part) for part in parts):
+        # A number, or the object itself where JSON was asked for. True says nothing.
+        out["content"] = "" if isinstance(content, bool) else clean_text(as_json_text(cleaned(content)))
+        return
+    texts: list[str] = []
+    thoughts: list[str] = []
+    for part in parts:
+        if isinstance(part, str):
+            texts.append(part)
+        elif part is None:
+            continue
+        elif (kind := part.get("type") or "text") in _TEXT_PARTS:
+            texts.append(_flat(part))
+        elif kind in _THINKING_PARTS:
+            thoughts.append(_flat(part))
+            if part.get("signature") or kind == "redacted_thinking":
+                out.setdefault("thinking_blocks", []).append(cleaned(part))
+        elif kind == "refusal":
+            out["refusal"] = out.get("refusal", "") + _flat(part.get("refusal"))
+        else:
+            out.setdefault(PARTS, []).append(cleaned(part))
+    out["content"] = clean_text("".join(texts))
+    if (thought := clean_text("".join(thoughts))) and not out.get("reasoning_content"):
+        out["reasoning_content"] = thought
+
+
+def _is_part(value: Any) -> bool:
+    if value is None or isinstance(value, str):
+        return True
+    return isinstance(value, Mapping) and isinstance(value.get("type") or value.get("text"), str)
+
+
+def _flat(value: Any, depth: int = 0) -> str:
+    """The text of a text, of a part, or of a list of them."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if depth > 4:
+        return ""
+    if isinstance(value, Mapping):
+        keys = ("text", "thinking", "reasoning", "summary", "value", "content")
+        return next((text for key in keys if (text := _flat(value.get(key), depth + 1))), "")
+    if isinstance(value, list | tuple):
+        return "".join(_flat(item, depth + 1) for item in value)
+    return ""
+
+
+BYTES_PER_TOKEN = 16
+SLACK = 16_384
+"""A token is four characters of English; its longest runs (spaces, repeated signs) are rare. An answer that has
+more than 16 for each token it was allowed, and this many beside, comes from an endpoint that keeps to no limit."""
+
+MOST_CHARACTERS = 2**24
+"""Of text, of reasoning and of everything else in one answer, whatever was allowed: four million tokens."""
+
+MOST_CHUNKS = 2**19
+
+
+class Incoming:
+    """The chunks of one stream, read in turn. `limit` is the most tokens that were asked for, None for any."""
+
+    __slots__ = ("_beside", "_calls", "_chunks", "_halves", "_most", "_said", "_thought")
+
+    def __init__(self, offered: Iterable[str] = (), limit: int | None = None) -> None:
+        self._calls = ToolCalls(offered)
+        self._halves: dict[Any, str] = {}
+        most = MOST_CHARACTERS if limit is None else min(MOST_CHARACTERS, limit * BYTES_PER_TOKEN + SLACK)
+        self._most = most
+        self._chunks = self._said = self._thought = self._beside = 0
+
+    def read(self, chunk: Any) -> Chunk:
+        """The chunk as the types promise it; the very same object where it is already.
+
+        Raises:
+            TypeError: the plugin handed over something else.
+            InvalidResponseError: the stream is longer than an answer to this request can be.
+        """
+        if not isinstance(chunk, Chunk):  # a plugin may be written without types
+            raise TypeError(f"a stream yields Chunk objects, not {type(chunk).__name__}")
+        self._chunks += 1
+        delta, text = chunk.delta, chunk.text
+        if (
+            text.__class__ is str
+            and text.isascii()
+            and chunk.finish_reason is None
+            and chunk.logprobs is None
+            and not self._halves
+            and delta.keys() <= _PLAIN_DELTA
+            and (text is delta.get("content") or not delta.get("content"))
+            and (chunk.model is None or (chunk.model.__class__ is str and len(chunk.model) <= _LONGEST_NAME))
+            and (chunk.usage is None or chunk.usage.__class__ is Usage)
+        ):
+            self._said += len(text)
+            self._check()
+            return chunk
+        reason = finish_reason_of(chunk.finish_reason)
+        delta = self._delta(delta if isinstance(delta, Mapping) else {}, reason)
+        self._check()
+        return Chunk(
+            delta,
+            reason,
+            chunk.usage if isinstance(chunk.usage, Usage) else None,
+            name_of(chunk.model),
+            logprobs_of(chunk.logprobs),
+            chunk.restart is True,
+            chunk.headers if isinstance(chunk.headers, Mapping) else {},
+        )
+
+    def _delta(self, delta: Mapping[str, Any], reason: str | None) -> dict[str, Any]:
+        whole = {key: self._joined(key, value) if isinstance(value, str) else value for key, value in delta.items()}
+        if reason is not None:
+            for key in [key for key in self._halves if isinstance(key, str)]:
+                whole[key] = self._halves.pop(key) + (whole.get(key) or "")
+        out = _read(whole)
+        if "role" in delta:
+            out = {"role": "assistant", **out}
+        calls = self._calls.read(delta["tool_calls"]) if delta.get("tool_calls") else []
+        if reason is not None and self._calls:
+            calls += self._calls.end()
+        if calls:
+            out["tool_calls"] = [self._call(call, reason) for call in calls]
+        for key, value in out.items():
+            if key == "content":
+                self._said += len(value)
+            elif key in _SAID:
+                self._thought += len(value)
+            elif key != "tool_calls":
+                self._beside += _size(value)
+        return out
+
+    def _call(self, call: dict[str, Any], reason: str | None) -> dict[str, Any]:
+        for kind, text in (("function", "arguments"), ("custom", "input")):
+            said = call.get(kind)
+            if said and isinstance(piece := said.get(text), str):
+                said = {**said, text: self._joined((call["index"], kind), piece, last=reason is not None)}
+                self._said += len(said[text])
+                call = {**call, kind: said}
+        return cleaned(call)  # type: ignore[no-any-return]  # a mapping stays one
+
+    def _joined(self, key: Any, text: str, *, last: bool = False) -> str:
+        """The text with the half of a character that came before it, without the one that is not whole yet."""
+        if text.isascii() and not self._halves:
+            return text
+        text = self._halves.pop(key, "") + text
+        if text and not last and "\ud800" <= text[-1] <= "\udbff":
+            self._halves[key] = text[-1]
+            text = text[:-1]
+        return text
+
+    def _check(self) -> None:
+        if self._said > self._most or self._thought > MOST_CHARACTERS or self._beside > 4 * MOST_CHARACTERS:
+            allowed = "" if self._most == MOST_CHARACTERS else " and keeps to no limit on tokens"
+            raise InvalidResponseError(f"the stream is longer than any answer{allowed}; it was cut off")
+        if self._chunks > MOST_CHUNKS:
+            raise InvalidResponseError(f"the stream has more than {MOST_CHUNKS} chunks; it was cut off")
+
+
+def incoming(request: RouteRequest, limit: int | None) -> Incoming:
+    """What reads a stream that answers `request`."""
+    functions = [tool.get("function") for tool in request.tools if isinstance(tool, Mapping)]
+    names = [function.get("name") for function in functions if isinstance(function, Mapping)]
+    return Incoming([name for name in names if isinstance(name, str)], limit)
+
+
+def choices_wanted(request: RouteRequest) -> int:
+    """How many answers the request asks for (``n``), wherever it says so."""
+    beside = request.params.get("extra_body")
+    given = (request.params.get("n"), beside.get("n") if isinstance(beside, Mapping) else None)
+    return max([1, *(n for n in given if isinstance(n, int))])
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    try:
+        return len(json.dumps(value))
+    except (TypeError, ValueError, RecursionError):
+        return 0
