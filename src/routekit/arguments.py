@@ -14,6 +14,7 @@ from routekit.config.money import SCOPE_KINDS
 from routekit.engine.settings import OnInterrupt
 from routekit.errors import InvalidInputError
 from routekit.types import NO_REQUIREMENTS, CacheMode, Money, Requirements, RouteRequest, Step, as_messages
+from routekit.types.text import as_name, well_formed_json
 
 Messages = str | Iterable[Mapping[str, Any]]
 ScopeValues = Mapping[str, str | Sequence[str]]
@@ -24,6 +25,7 @@ OPTIONS = (
     "metadata", "cache", "cache_ttl_s", "cache_namespace", "on_interrupt",
 )  # fmt: skip
 COUNTS = ("max_tokens", "max_completion_tokens", "n")
+_PLAIN = frozenset({bool, int, type(None)})
 
 
 def request_of(
@@ -71,11 +73,17 @@ def request_of(
         raise InvalidInputError(f"step must be a routekit.Step; got {type(step).__name__}")
     texts = (("model", model), ("group", group), ("session", session), ("cache_namespace", cache_namespace))
     for name, value in texts:
-        if value is not None and not isinstance(value, str):
+        if value is None:
+            continue
+        if not isinstance(value, str):
             raise InvalidInputError(f"{name} must be a text; got {type(value).__name__}")
+        as_name(value, name)
     for name in COUNTS:
         if name in options:
             options[name] = _count(name, options[name])
+    for name, value in options.items():
+        if value.__class__ not in _PLAIN:
+            options[name] = well_formed_json(value, name)
     request = RouteRequest(
         messages=as_messages(messages),
         tools=_tools(tools) if tools else (),
@@ -125,7 +133,7 @@ def _tools(given: Any) -> tuple[Mapping[str, Any], ...]:
                 f"tools[{place}] must be a dictionary such as {{'type': 'function', 'function': ...}}; "
                 f"got {type(tool).__name__}"
             )
-    return tools
+    return tuple(well_formed_json(tool, f"tools[{place}]") for place, tool in enumerate(tools))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -149,14 +157,22 @@ def _scopes(given: ScopeValues | None, step: Step | None) -> dict[str, tuple[str
     scopes: dict[str, tuple[str, ...]] = {}
     for kind, value in (given or {}).items():
         if kind not in SCOPE_KINDS:
+            if not isinstance(kind, str):
+                raise InvalidInputError(f"scopes: a kind must be a text; got {type(kind).__name__}")
             _known_kind(kind)
+            as_name(kind, "a kind of scope")
         if isinstance(value, str):
-            scopes[kind] = (value,)
+            scopes[kind] = (as_name(value, f"scopes[{kind!r}]"),)
         elif isinstance(value, Sequence) and all(isinstance(item, str) for item in value):
-            scopes[kind] = tuple(value)
+            scopes[kind] = tuple(as_name(item, f"scopes[{kind!r}]") for item in value)
         else:
             raise InvalidInputError(f"scopes[{kind!r}] must be a text or a list of texts; got {value!r}")
     if step is not None:
+        for name, text in (("run_id", step.run_id), ("kind", step.kind), ("node", step.node)):
+            if text is not None:
+                if not isinstance(text, str):
+                    raise InvalidInputError(f"step.{name} must be a text; got {type(text).__name__}")
+                as_name(text, f"step.{name}")
         if step.run_id is not None:
             scopes.setdefault("run", (step.run_id,))
         scopes.setdefault("step", (step.kind,))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from routekit.errors import InvalidInputError
+from routekit.types.text import well_formed, well_formed_json
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 ROLES = frozenset(Role.__args__)  # type: ignore[attr-defined]  # typing has no public way to read a Literal alias
@@ -39,16 +40,19 @@ class Message(TypedDict, total=False):
 def as_messages(value: str | Iterable[Mapping[str, Any]]) -> tuple[Message, ...]:
     """A prompt or a list of messages, checked and made a tuple.
 
+    Lone surrogates in texts (halves of characters that somebody cut in two) become U+FFFD: no UTF-8 can carry them.
+
     Raises:
-        InvalidInputError: nothing in it, an item that is no message, or a role nobody knows.
+        InvalidInputError: nothing in it, an item that is no message, a role nobody knows, a number that JSON has no
+            word for, or parts that are nested too deeply.
     """
     if isinstance(value, str):
         if not value:
             raise InvalidInputError("the prompt is empty; pass a text or a list of messages")
-        return ({"role": "user", "content": value},)
+        return ({"role": "user", "content": well_formed(value)},)
     if isinstance(value, Mapping):
         raise InvalidInputError("messages must be a list of messages; wrap the single message in a list")
-    messages = tuple(value)
+    messages = list(value)
     if not messages:
         raise InvalidInputError(
             "messages is empty; pass at least one message, such as {'role': 'user', 'content': ...}"
@@ -65,7 +69,8 @@ def as_messages(value: str | Iterable[Mapping[str, Any]]) -> tuple[Message, ...]
             raise InvalidInputError(
                 f"messages[{index}] has content of type {type(content).__name__}; it is a text, a list of parts or None"
             )
-    return messages  # type: ignore[return-value]  # checked above
+        messages[index] = well_formed_json(message, f"messages[{index}]")
+    return tuple(messages)  # type: ignore[arg-type]  # checked above
 
 
 def text_of(message: Mapping[str, Any]) -> str:
