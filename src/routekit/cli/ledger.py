@@ -105,14 +105,14 @@ def export(session: Session, form: str, output: Path | None, after: int) -> None
 
 
 @ledger.command(short_help="List the holds that have not ended.")
-@click.option("--state", type=click.Choice(["reserved", "sent", "uncertain", "expired"]), help="Only those.")
+@click.option("--state", type=click.Choice(["reserved", "sent", "uncertain", "expired", "damaged"]), help="Only those.")
 @json_option
 @pass_session
 def holds(session: Session, state: str | None, as_json: bool) -> None:
     """List the holds that have not ended.
 
     "uncertain" are those of programs that went away in the middle of a call: their worst case counts as spent
-    until `routekit ledger correct` says what the provider billed.
+    until `routekit ledger correct` says what the provider billed. "damaged" ones cannot be read and are put aside.
     """
     with _store(session) as (_, store):
         found = [hold for hold in store.holds() if state in (None, hold.state)]

@@ -186,10 +186,13 @@ class Billing:
             if not charge.warn_at or self._budget is None:
                 continue
             try:
-                spent = self._budget.balance(charge).spent
+                seen = self._budget.glance(charge)
             except Exception as error:
                 _log.warning("the budget %s cannot be read: %s", charge.scope, error)
                 return
+            if seen is None:
+                continue  # it would have to be waited for; the next end looks again
+            spent = seen.spent
             if not charge.hard and spent > charge.limit:
                 run.notes.append(f"budget {charge.scope!r} is passed: {spent} of {charge.limit}")
             # The parts of a rolling window are one window, which can fall below a threshold and reach it again.

@@ -48,6 +48,13 @@ class Budget(ABC):
     def balance(self, charge: Charge) -> Balance:
         """What is spent and held under all of this charge's keys."""
 
+    def glance(self, charge: Charge) -> Balance | None:
+        """Like `balance`, for clean-up code on an event loop: None where it would have to wait."""
+        return self.balance(charge)
+
+    def renew(self, reservation: Reservation) -> None:
+        """The call goes on: the lease of its hold starts anew. Where that fails, the lease decides."""
+
     def remaining(self, charge: Charge) -> Money:
         """What a new call may still take."""
         return charge.limit.less(self.balance(charge).used)

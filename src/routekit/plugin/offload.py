@@ -11,6 +11,15 @@ T = TypeVar("T")
 _END = object()
 
 
+def in_event_loop() -> bool:
+    """Whether this thread runs an event loop at this moment, which must not be kept waiting."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 async def offload(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """The function's result, computed in a worker thread."""
     return await asyncio.to_thread(function, *args, **kwargs)

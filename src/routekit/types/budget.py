@@ -92,7 +92,7 @@ class Balance:
 
 
 EntryKind = Literal["reserve", "settle", "release", "expire", "uncertain", "correct"]
-HoldState = Literal["reserved", "sent", "uncertain", "expired"]
+HoldState = Literal["reserved", "sent", "uncertain", "expired", "damaged"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +120,7 @@ class Hold:
 
     reserved: nothing was sent yet. sent: a call is under way. uncertain: its holder is lost, and its
     whole amount counts as spent until somebody corrects it. expired: lost before it was sent, given back.
+    damaged: what the store has of it cannot be read; it is put aside, and its amount stays held.
     """
 
     id: str

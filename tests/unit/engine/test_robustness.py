@@ -745,6 +745,15 @@ def test_arguments_that_cannot_be_used_are_named(face: Face, arguments: dict[str
         face.complete(router, arguments.pop("messages"), **arguments)
 
 
+def test_what_contains_itself_is_refused(face: Face) -> None:
+    circular: dict[str, Any] = {}
+    circular["self"] = circular
+    provider = ScriptedProvider("one")
+    with pytest.raises(InvalidInputError, match="contains itself"):
+        face.complete(router_with({"a": provider}), "hi", extra_body=circular)
+    assert provider.calls == []
+
+
 def test_odd_but_usable_calls_work(face: Face) -> None:
     from types import MappingProxyType
 
@@ -756,15 +765,12 @@ def test_odd_but_usable_calls_work(face: Face) -> None:
         {"cache": {"use": ["memory"]}},
         a={"region": "eu", "group": "g", "price": {"input": 0, "output": 0}},
     )
-    circular: dict[str, Any] = {}
-    circular["self"] = circular
     for arguments in (
         {"tools": [], "scopes": {"user": []}, "deadline_s": 0, "stream": True, "unknown": 1},
         {"max_cost_usd": 0, "model": "g", "max_tokens": 5},
         {"requirements": Requirements(regions=["eu"], tags=set())},  # type: ignore[arg-type]
         {"metadata": {"x": object()}, "logit_bias": {1: 2, "a": 3}},
         {"extra_body": {(1, 2): 3}},
-        {"extra_body": circular},
     ):
         assert face.complete(router, "hi", **arguments).text == "one"
     for message in (

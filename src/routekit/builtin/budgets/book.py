@@ -90,6 +90,20 @@ def end(database: sqlite3.Connection, reservation: Reservation, actual: int | No
     _enter(database, "release" if actual is None else "settle", reservation.id, keys, spent, reserved, now, label)
 
 
+def renew(database: sqlite3.Connection, reservation: Reservation, now: float) -> None:
+    """The lease of an open hold starts anew."""
+    database.execute(
+        f"UPDATE holds SET expires_at = ? WHERE id = ? AND state IN {_OPEN}",  # noqa: S608 - a constant
+        (now + reservation.lease_s, reservation.id),
+    )
+
+
+def has_lapsed(database: sqlite3.Connection, now: float) -> bool:
+    """Whether a lease has run out that `expire` has not seen."""
+    query = f"SELECT 1 FROM holds WHERE state IN {_OPEN} AND expires_at <= ? LIMIT 1"  # noqa: S608 - a constant
+    return database.execute(query, (now,)).fetchone() is not None
+
+
 def expire(database: sqlite3.Connection, now: float) -> None:
     """Ends holds past their lease: what was sent may have been billed, and counts; what was not is given back."""
     lost = database.execute(
@@ -97,10 +111,13 @@ def expire(database: sqlite3.Connection, now: float) -> None:
         (now,),
     ).fetchall()
     for hold, keys, amount, state, deployment, request_id in lost:
+        pairs = _pairs(keys)
+        if pairs is None:
+            continue  # `holds` shows it as damaged; it blocks nobody
         sent = state == "sent"
         database.execute("UPDATE holds SET state = ? WHERE id = ?", ("uncertain" if sent else "expired", hold))
         _enter(
-            database, "uncertain" if sent else "expire", hold, json.loads(keys), amount if sent else 0, -amount, now,
+            database, "uncertain" if sent else "expire", hold, pairs, amount if sent else 0, -amount, now,
             (deployment, request_id),
         )  # fmt: skip
     if lost:
@@ -122,13 +139,16 @@ def holds(database: sqlite3.Connection) -> list[Hold]:
     rows = database.execute(
         "SELECT id, state, amount, keys, expires_at, deployment, request_id FROM holds ORDER BY expires_at, id"
     )
-    return [
-        Hold(
-            id=hold, state=state, amount=Money(amount), keys=tuple((key, scope) for key, scope in json.loads(keys)),
-            expires_at=expires_at, deployment=deployment, request_id=request_id,
-        )
-        for hold, state, amount, keys, expires_at, deployment, request_id in rows
-    ]  # fmt: skip
+    found = []
+    for hold, state, amount, keys, expires_at, deployment, request_id in rows:
+        pairs = _pairs(keys)
+        found.append(
+            Hold(
+                id=hold, state="damaged" if pairs is None else state, amount=Money(amount), keys=tuple(pairs or ()),
+                expires_at=expires_at, deployment=deployment, request_id=request_id,
+            )
+        )  # fmt: skip
+    return found
 
 
 def page(database: sqlite3.Connection, after: int, size: int) -> list[LedgerEntry]:
@@ -156,7 +176,7 @@ def faults(database: sqlite3.Connection) -> list[str]:
     held: dict[str, int] = {}
     open_holds: dict[tuple[str, str], int] = {}
     for hold, keys, amount in database.execute(f"SELECT id, keys, amount FROM holds WHERE state IN {_OPEN}"):  # noqa: S608 - a constant
-        for key, _ in json.loads(keys):
+        for key, _ in _pairs(keys) or ():
             held[key] = held.get(key, 0) + amount
             open_holds[hold, key] = amount
     wrong = {
@@ -171,6 +191,14 @@ def faults(database: sqlite3.Connection) -> list[str]:
         if open_holds.get((hold, key)) != left:
             wrong.add(key)
     return sorted(wrong)
+
+
+def _pairs(keys: str) -> list[tuple[str, str]] | None:
+    """Keys and scopes of a hold; None where somebody has spoilt them."""
+    try:
+        return [(str(key), str(scope)) for key, scope in json.loads(keys)]
+    except (ValueError, TypeError):
+        return None
 
 
 def _enter(

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import sqlite3
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -16,9 +13,13 @@ from pydantic import Field
 
 from routekit.builtin.budgets import book
 from routekit.builtin.budgets.filesystem import network_filesystem
-from routekit.builtin.budgets.ledgerfile import is_busy, opened, patiently
+from routekit.builtin.budgets.ledgeraccess import LedgerFile, LedgerReader, Pin
+from routekit.builtin.budgets.ledgerends import End
+from routekit.builtin.budgets.ledgerfile import is_busy
+from routekit.builtin.databases import MovedError, shared
 from routekit.errors import BudgetUnavailableError, ConfigError
 from routekit.plugin import BudgetPlugin, Ledger, Options, PluginContext
+from routekit.plugin.offload import in_event_loop
 from routekit.types import Balance, Charge, Clock, Hold, LedgerEntry, Money, Reservation, SystemClock
 
 FILE = "ledger.sqlite3"
@@ -26,8 +27,6 @@ PAGE = 1000
 """Entries that are read at once."""
 
 _log = logging.getLogger("routekit.ledger")
-_abandoned: list[sqlite3.Connection | None] = []
-"""Connections of a parent process: SQLite forbids a child to use them and even to close them."""
 
 
 class LedgerOptions(Options):
@@ -46,8 +45,9 @@ class LedgerBudget(Ledger):
 
     A hold that outlives its lease ends when the next `reserve` sees it: what was never sent is given
     back, what was sent becomes "uncertain" spending at its worst case. An end that comes later all the
-    same corrects that. Ends that find the file locked are kept and written with the next transaction.
-    A call that costs nothing is never refused.
+    same corrects that. Ends that find the file locked are kept and written a moment later, by a thread or with
+    the next transaction. A file that is removed or replaced while it is in use refuses. A call that costs nothing
+    is never refused. All ledgers of a process on one file share one connection.
     """
 
     def __init__(self, file: str | Path, *, clock: Clock | None = None, **options: Any) -> None:
@@ -61,10 +61,8 @@ class LedgerBudget(Ledger):
                 fix="Point ROUTEKIT_HOME at a local disk, or use a budget store made for several machines.",
             )
         self._time = (clock or SystemClock()).time
-        self._lock = threading.Lock()
-        self._open: sqlite3.Connection | None = None
-        self._late: dict[str, tuple[Reservation, int | None]] = {}
-        self._pid = os.getpid()
+        self._shared: LedgerFile | None = None
+        self._pin = Pin()
 
     def reserve(self, reservation: Reservation) -> None:
         with self._transaction() as database:
@@ -83,35 +81,50 @@ class LedgerBudget(Ledger):
             )
 
     def settle(self, reservation: Reservation, actual: Money) -> None:
-        self._end(reservation, actual.nanos)
+        self._end(End(reservation, actual.nanos))
 
     def release(self, reservation: Reservation) -> None:
-        self._end(reservation, None)
+        self._end(End(reservation, None))
+
+    def renew(self, reservation: Reservation) -> None:
+        with contextlib.suppress(BudgetUnavailableError), self._transaction() as database:
+            book.renew(database, reservation, self._time())
 
     def balance(self, charge: Charge) -> Balance:
-        with self._failing_closed(), self._locked():
-            spent, reserved = book.used(self._connection(), charge)
+        with self._failing_closed(), self._file().reading(self._pin, self._wait_s, self._time) as database:
+            spent, reserved = book.used(database, charge)
+        return Balance(spent=Money(spent), reserved=Money(reserved))
+
+    def glance(self, charge: Charge) -> Balance | None:
+        if not in_event_loop():
+            return self.balance(charge)
+        with self._failing_closed():
+            try:
+                with self._file().reading(self._pin, 0.0, self._time) as database:
+                    spent, reserved = book.used(database, charge)
+            except TimeoutError:
+                return None
         return Balance(spent=Money(spent), reserved=Money(reserved))
 
     def entries(self, after: int = 0) -> Iterator[LedgerEntry]:
         while True:
-            with self._failing_closed(), self._locked():
-                page = book.page(self._connection(), after, PAGE)
+            with self._snapshot() as database:
+                page = book.page(database, after, PAGE)
             yield from page
             if len(page) < PAGE:
                 return
             after = page[-1].seq
 
     def balances(self) -> Iterator[tuple[str, str, Balance]]:
-        with self._transaction() as database:
-            book.expire(database, self._time())
+        self._end_leases()
+        with self._snapshot() as database:
             rows = database.execute("SELECT key, scope, spent, reserved FROM balances ORDER BY key").fetchall()
         for key, scope, spent, reserved in rows:
             yield key, scope, Balance(spent=Money(spent), reserved=Money(reserved))
 
     def holds(self) -> list[Hold]:
-        with self._transaction() as database:
-            book.expire(database, self._time())
+        self._end_leases()
+        with self._snapshot() as database:
             return book.holds(database)
 
     def correct(self, hold_id: str, actual: Money) -> None:
@@ -120,84 +133,81 @@ class LedgerBudget(Ledger):
             book.correct(database, hold_id, actual.nanos, self._time())
 
     def verify(self) -> list[str]:
-        with self._transaction() as database:
+        with self._snapshot() as database:
             return book.faults(database)
 
     def close(self) -> None:
-        if self._late:
-            with contextlib.suppress(BudgetUnavailableError), self._transaction():
-                pass  # writes them
-        with self._lock:
-            if self._open is not None and self._pid == os.getpid():
-                self._open.close()
-            self._open = None
+        file, self._shared = self._shared, None
+        if file is None:
+            return
+        if file.ends:
+            try:
+                with self._failing_closed(), file.transaction(self._pin, self._wait_s, self._time):
+                    pass  # writes them
+            except BudgetUnavailableError as error:
+                _log.warning("%d ends of holds are not written yet: %s", len(file.ends), error)
+        self._pin = Pin()
+        file.leave(self)
 
-    def _end(self, reservation: Reservation, actual: int | None) -> None:
-        try:
-            with self._transaction() as database:
-                book.end(database, reservation, actual, self._time())
-        except BudgetUnavailableError as error:
-            if isinstance(error.__cause__, OverflowError):
-                raise  # no later attempt could write it either
-            # Clean-up code calls this and has an answer in its hands. Until the end is written the hold counts.
-            self._late.setdefault(reservation.id, (reservation, actual))
-            _log.warning("the end of hold %s is written later: %s", reservation.id, error)
+    @property
+    def _wait_s(self) -> float:
+        return self.options.busy_timeout_s
+
+    def _end(self, end: End) -> None:
+        """Clean-up code calls this and has an answer in its hands. Until the end is written the hold counts."""
+        file = self._file()
+        file.ends.keep(end)
+        file.write_ends(self._time)
+
+    def _end_leases(self) -> None:
+        """Looking keeps nobody from calling: the file is locked only where a lease has run out, and shortly."""
+        with contextlib.suppress(BudgetUnavailableError):
+            with self._failing_closed(), self._file().reading(self._pin, self._wait_s, self._time) as database:
+                lapsed = book.has_lapsed(database, self._time())
+            if lapsed:
+                with self._transaction() as database:
+                    book.expire(database, self._time())
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """The database, locked for writing, late ends written. Committed, or rolled back if anything is raised."""
-        deadline = time.monotonic() + self.options.busy_timeout_s
-        with self._failing_closed(), self._locked():
-            database = self._connection()
-            patiently(lambda: database.execute("BEGIN IMMEDIATE"), deadline)
-            try:
-                late = list(self._late.values())
-                for reservation, actual in late:
-                    book.end(database, reservation, actual, self._time())
-                yield database
-                database.execute("COMMIT")
-            except BaseException:
-                if database.in_transaction:
-                    database.execute("ROLLBACK")
-                raise
-            for reservation, _ in late:
-                del self._late[reservation.id]
+        with self._failing_closed(), self._file().transaction(self._pin, self._wait_s, self._time) as database:
+            yield database
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """The one connection, for this thread. Writers exclude each other anyway, and threads come and go."""
-        if self._pid != os.getpid():  # a forked child: the lock may be held by a thread that is not here
-            _abandoned.append(self._open)
-            self._lock, self._open, self._pid = threading.Lock(), None, os.getpid()
-        if not self._lock.acquire(timeout=self.options.busy_timeout_s):
-            raise TimeoutError("other threads of this process keep it busy")
-        try:
-            yield
-        except sqlite3.Error as error:
-            if not is_busy(error) and self._open is not None:
-                self._open.close()  # the next call looks at the file anew
-                self._open = None
-            raise
-        finally:
-            self._lock.release()
+    def _snapshot(self) -> Iterator[sqlite3.Connection]:
+        with self._failing_closed():
+            with self._file().reading(self._pin, self._wait_s, self._time):
+                pass  # the file is there, in the newest layout, and holds what this process has to say
+            with shared(LedgerReader, self.file, self).snapshot() as database:
+                yield database
 
     @contextlib.contextmanager
     def _failing_closed(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError, OverflowError) as error:
-            busy = isinstance(error, TimeoutError) or is_busy(error)
-            hint = (
-                "raise busy_timeout_s or spread the load"
-                if busy
-                else "check the file, its disk and its permissions; a damaged one can be moved away to begin a new one"
-            )
+        except (sqlite3.Error, OSError, OverflowError, UnicodeEncodeError) as error:
+            if isinstance(error, MovedError):
+                hint = "put it back, or start this program again to begin with what is there now"
+            elif isinstance(error, TimeoutError) or is_busy(error):
+                hint = "raise busy_timeout_s or spread the load"
+            elif isinstance(error, UnicodeEncodeError | OverflowError):
+                hint = "pass amounts below 9 billion dollars, and names that are valid Unicode"
+            else:
+                hint = (
+                    "check the file, its disk and its permissions; a damaged one can be moved away to begin a new one"
+                )
             raise BudgetUnavailableError(f"the ledger {self.file} cannot be used: {error}; {hint}") from error
 
-    def _connection(self) -> sqlite3.Connection:
-        if self._open is None:
-            self._open = opened(self.file, self.options.synchronous, self.options.busy_timeout_s)
-        return self._open
+    def _file(self) -> LedgerFile:
+        """What all ledgers of this process on this file have together."""
+        found = self._shared
+        if found is None:
+            found = shared(LedgerFile, self.file, self)
+            found.wait_s = max(found.wait_s, self._wait_s)
+            if self.options.synchronous == "full":
+                found.flush_each()
+            self._shared = found
+        return found
 
 
 def _make(options: LedgerOptions, context: PluginContext) -> LedgerBudget:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from routekit.builtin.databases import make_private
+
 SCHEMA_VERSION = 2
 
 # `entries` is the truth: a balance is the sum of its entries, and `balances` keeps that sum at hand.
@@ -70,13 +72,24 @@ DROP TABLE holds_1
 def opened(file: Path, synchronous: str, wait_s: float) -> sqlite3.Connection:
     """A connection to the file, made where there is none; the owner's alone."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Made first, so that it is the owner's alone; SQLite gives its side files the same mode.
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    make_private(file)
     if os.name == "posix" and file.stat().st_mode & 0o077:
         file.chmod(0o600)
     connection = sqlite3.connect(file, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         _prepare(connection, synchronous, time.monotonic() + max(2.0, wait_s))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def opened_for_reading(file: Path, wait_s: float) -> sqlite3.Connection:
+    """A connection that cannot write, for reads that take their time. The file must be there, of the newest layout."""
+    connection = sqlite3.connect(file, timeout=wait_s, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("PRAGMA trusted_schema = OFF")
     except BaseException:
         connection.close()
         raise
@@ -94,8 +107,8 @@ def patiently(act: Callable[[], sqlite3.Cursor], deadline: float) -> sqlite3.Cur
             time.sleep(random.uniform(0.0001, 0.002))
 
 
-def is_busy(error: Exception) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+def is_busy(error: BaseException) -> bool:
+    return bool(getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY)
 
 
 def _prepare(database: sqlite3.Connection, synchronous: str, deadline: float) -> None:
