@@ -32,7 +32,7 @@ def report(session: Session, output: Path, since: float | None, decisions: int) 
 
     with closing(records_of(session)) as store, working("adding up the records"):
         try:
-            figures = written(store.rows(since), output, decisions=decisions)
+            figures = written(store.rows(since), output, decisions=decisions, left_out=store.left_out(since))
         except OSError as error:
             raise click.ClickException(f"{output} cannot be written: {error.strerror}") from None
     total = figures.total

@@ -67,9 +67,10 @@ def spend(session: Session, by: str | None, since: float | None, as_json: bool, 
         raise click.UsageError("--json and --csv exclude each other")
     by = by or "deployment"
     with closing(records_of(session)) as store:
-        rows, total = store.spend(by, since), store.spend(None, since)
+        rows, total, left_out = store.spend(by, since), store.spend(None, since), store.left_out(since)
     if as_json:
-        print_json({"by": by, "rows": [row._asdict() for row in rows], "total": total[0]._asdict() if total else None})
+        whole = total[0]._asdict() if total else None
+        print_json({"by": by, "rows": [row._asdict() for row in rows], "total": whole, "left_out": left_out})
     elif as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         fields = total[0]._fields if total else ()
@@ -84,6 +85,8 @@ def spend(session: Session, by: str | None, since: float | None, as_json: bool, 
             say(line)
         if unpriced := total[0].unpriced:
             note(f"{unpriced} calls of models without a known price are not in these figures")
+        if left_out:
+            note(f"{left_out} requests could not be recorded and are not in these figures; the ledger has their cost")
 
 
 def records_of(session: Session) -> RecordStore:

@@ -79,7 +79,10 @@ class Sample:
 
 @dataclass(slots=True)
 class Figures:
-    """All that the page draws. `attempts` counts outcomes per deployment; `decisions` are the newest records."""
+    """All that the page draws. `attempts` counts outcomes per deployment; `decisions` are the newest records.
+
+    `left_out` requests have no record.
+    """
 
     total: Sums = field(default_factory=Sums)
     since: float | None = None
@@ -91,6 +94,7 @@ class Figures:
     ttft_s: dict[str, Sample] = field(default_factory=dict)
     attempts: dict[str, dict[str, int]] = field(default_factory=dict)
     decisions: list[CallRecord] = field(default_factory=list)
+    left_out: int = 0
 
 
 GROUPS = ("deployment", "strategy", "project", "user", "tag", "outcome")

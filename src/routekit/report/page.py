@@ -25,13 +25,16 @@ _HEADS = (
 )  # fmt: skip
 
 
-def written(records: Iterable[CallRecord], path: Path, *, decisions: int = 1000) -> Figures:
+def written(records: Iterable[CallRecord], path: Path, *, decisions: int = 1000, left_out: int = 0) -> Figures:
     """Writes the page to `path`, whole or not at all; readable by its owner only. What is on it.
+
+    `left_out` requests have no record, because it could not be written; the page says so.
 
     Raises:
         OSError: it cannot be written there.
     """
     figures = figures_of(records, decisions)
+    figures.left_out = left_out
     html = page(figures)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -86,12 +89,16 @@ def _body(figures: Figures) -> str:
     )
     return (
         "<header><h1>Spending, savings and decisions</h1>"
-        f'<p class="when">{escape(span)}, {total.calls:,} requests</p>'
+        f'<p class="when">{escape(span)}, {total.calls:,} requests{_missing(figures.left_out)}</p>'
         f"</header><main>{_tiles(total)}{_charts(figures)}{sections}{_decisions(figures)}</main>"
         "<footer>Savings compare each request with the baseline deployment: what the whole request would have cost "
         "there, neither compressed nor cached. Overhead is what failed attempts, hedges, escalations and judges cost "
         "on top. Days are those of UTC. Made by routekit from its own records; no message is in it.</footer>"
     )
+
+
+def _missing(left_out: int) -> str:
+    return f"; {left_out:,} more could not be recorded and are not in these figures" if left_out else ""
 
 
 def _tiles(total: Sums) -> str:

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
+import logging
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from routekit.builtin.databases import Database, make_private, shared
+from routekit.builtin.observers.recordrow import ROW, record_of_row, row_of
 from routekit.errors import ConfigError
-from routekit.types import CallRecord, Savings, Usage
+from routekit.types import CallRecord
 
 FILE = "decisions.sqlite3"
 SCHEMA_VERSION = 1
 DAY_S = 86_400.0
+BUSY_S, BUSY_MOST_S = 1.0, 5.0
+"""How long a write waits for other programs at a time, and altogether."""
+
+WAIT_S = 60.0
+"""How long one thread waits for the others of this process."""
+
+PAGE = 500
+"""Records that are read at once."""
+
 COLUMNS = ("deployment", "model", "provider", "strategy", "outcome", "cache", "day")
 """What spending can be grouped by besides the kinds of scopes."""
 
@@ -31,12 +43,15 @@ CREATE TABLE calls (
 );
 CREATE INDEX calls_at ON calls (at);
 """
-_ROW = (
-    "id", "at", "day", "outcome", "strategy", "deployment", "model", "provider", "cache", "scopes", "cost_nanos",
-    "cost_known", "baseline", "baseline_nanos", "routing_nanos", "compression_nanos", "caching_nanos",
-    "overhead_nanos", "input_tokens", "output_tokens", "usage", "duration_s", "ttft_s", "fallbacks", "attempts",
-    "decision",
+_INSERT = f"INSERT INTO calls VALUES ({', '.join('?' * len(ROW))})"  # noqa: S608 - question marks
+_LEFT_OUT_TABLE = "CREATE TABLE IF NOT EXISTS left_out (at REAL NOT NULL, number INTEGER NOT NULL)"
+_OF_A_ROW = (
+    sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError, OverflowError,
+    UnicodeError, TypeError, ValueError,
 )  # fmt: skip
+"""What a single row can be refused for. Anything else is the file's fault."""
+
+_log = logging.getLogger("routekit.records")
 _SUMS = """
     count(*), sum(input_tokens), sum(output_tokens), sum(cost_nanos), sum(NOT cost_known),
     coalesce(sum(baseline_nanos), 0), coalesce(sum(CASE WHEN baseline IS NOT NULL THEN cost_nanos END), 0),
@@ -69,24 +84,62 @@ class Spend(NamedTuple):
     failures: int
 
 
+class RecordsFile(Database[sqlite3.Connection]):
+    """The connection that everybody in this process has to one file of records."""
+
+    def make(self) -> sqlite3.Connection:
+        Path(self.file).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self.file)
+        connection = sqlite3.connect(self.file, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        connection.text_factory = _decoded
+        try:
+            _prepare(connection, Path(self.file))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
 class RecordStore:
-    """Reads and writes the file; made at the first write, readable by its owner only. One thread at a time."""
+    """Reads and writes the file; made at the first write, readable by its owner only."""
 
     def __init__(self, file: str | Path) -> None:
         self.file = Path(file)
-        self._open: sqlite3.Connection | None = None
-        self._pid = os.getpid()
+        self._shared: RecordsFile | None = None
 
-    def add(self, records: Iterable[CallRecord]) -> None:
-        """Writes them in one transaction."""
-        marks = ", ".join("?" * len(_ROW))
-        database = self._connection()
-        with database:
-            database.executemany(f"INSERT INTO calls VALUES ({marks})", map(_row, records))  # noqa: S608 - question marks
+    def add(self, records: Iterable[CallRecord], *, left_out: int = 0) -> int:
+        """Writes them in one transaction. One that cannot be written is left out alone; how many were.
+
+        `left_out` are further ones that were lost before they came here; all are counted in the file.
+        """
+        rows = [row_of(record) for record in records]
+        with self._transaction() as database:
+            try:
+                database.execute("SAVEPOINT batch")
+                database.executemany(_INSERT, rows)
+                dropped = 0
+            except _OF_A_ROW:
+                database.execute("ROLLBACK TO batch")
+                dropped = sum(not _added(database, row) for row in rows)
+            if dropped or left_out:
+                database.execute(_LEFT_OUT_TABLE)
+                database.execute("INSERT INTO left_out VALUES (?, ?)", (time.time(), dropped + left_out))
+        return dropped
+
+    def left_out(self, since: float | None = None, until: float | None = None) -> int:
+        """How many requests have no record, because it could not be written."""
+        if not self.file.exists():
+            return 0
+        with self._opened() as database:
+            if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'left_out'").fetchone():
+                return 0
+            query = "SELECT coalesce(sum(number), 0) FROM left_out WHERE at >= ? AND at < ?"
+            found: int = database.execute(query, _bounds(since, until)).fetchone()[0]
+        return found
 
     def forget_before(self, at: float) -> None:
         """Deletes records that ended before then (seconds since 1970)."""
-        with self._connection() as database:
+        with self._transaction() as database:
             database.execute("DELETE FROM calls WHERE at < ?", (at,))
 
     def rows(self, since: float | None = None, until: float | None = None, *, newest_first: bool = False,
@@ -94,13 +147,27 @@ class RecordStore:
         """Records in the order in which they ended, read as they are asked for. None where there is no file."""
         if not self.file.exists():
             return
-        order = "DESC" if newest_first else "ASC"
-        cursor = self._connection().execute(
-            f"SELECT {', '.join(_ROW)} FROM calls WHERE at >= ? AND at < ? ORDER BY at {order}, rowid {order} LIMIT ?",  # noqa: S608 - constants
-            (0.0 if since is None else since, 9e18 if until is None else until, limit),
+        order, beyond = ("DESC", "<") if newest_first else ("ASC", ">")
+        query = (
+            f"SELECT rowid, {', '.join(ROW)} FROM calls WHERE at >= ? AND at < ? AND (at, rowid) {beyond} (?, ?) "  # noqa: S608 - constants
+            f"ORDER BY at {order}, rowid {order} LIMIT ?"
         )
-        for row in cursor:
-            yield _record(row)
+        last: tuple[float, int] = (9e99, 2**62) if newest_first else (-1.0, -1)
+        left = limit if limit >= 0 else 2**62
+        while left > 0:
+            with self._opened() as database:
+                page = database.execute(query, (*_bounds(since, until), *last, min(PAGE, left))).fetchall()
+            for rowid, *row in page:
+                last = (row[ROW.index("at")], rowid)
+                left -= 1
+                try:
+                    record = record_of_row(tuple(row))
+                except (ValueError, TypeError, LookupError, AttributeError):
+                    _log.warning("the record in row %d of %s cannot be read", rowid, self.file.name)
+                    continue
+                yield record
+            if len(page) < PAGE:
+                return
 
     def spend(self, by: str | None = None, since: float | None = None, until: float | None = None) -> list[Spend]:
         """Spending by a column of `COLUMNS`, or by the values of a kind of scope (tag, user ...), dearest first.
@@ -109,7 +176,7 @@ class RecordStore:
         """
         if not self.file.exists():
             return []
-        bounds: tuple[Any, ...] = (0.0 if since is None else since, 9e18 if until is None else until)
+        bounds: tuple[Any, ...] = _bounds(since, until)
         where = "WHERE at >= ? AND at < ?"
         if by is None:
             query = f"SELECT 'all', {_SUMS} FROM calls {where} HAVING count(*) > 0"  # noqa: S608 - constants
@@ -121,29 +188,75 @@ class RecordStore:
                 f"LEFT JOIN json_each(calls.scopes, ?) {where} GROUP BY 1"
             )
             bounds = (f"$.{json.dumps(by)}", *bounds)
-        found = [_spend(row) for row in self._connection().execute(query, bounds)]
+        with self._opened() as database:
+            found = [_spend(row) for row in database.execute(query, bounds)]
         return sorted(found, key=(lambda s: s.name) if by == "day" else (lambda s: (-s.cost_nanos, -s.calls, s.name)))
 
     def close(self) -> None:
-        """Closes the file."""
-        if self._open is not None and self._pid == os.getpid():
-            self._open.close()
-        self._open = None
+        """Closes the file, unless others in this process use it."""
+        found, self._shared = self._shared, None
+        if found is not None:
+            found.leave(self)
 
-    def _connection(self) -> sqlite3.Connection:
-        if self._pid != os.getpid():  # a forked child may neither use nor close its parent's
-            self._open, self._pid = None, os.getpid()
-        if self._open is None:
-            self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self.file, os.O_RDWR | os.O_CREAT, 0o600))
-            connection = sqlite3.connect(self.file, timeout=5, check_same_thread=False)
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        deadline = time.monotonic() + BUSY_MOST_S
+        with contextlib.ExitStack() as stack:
+            while True:
+                try:
+                    database = stack.enter_context(self._opened())
+                    database.execute("BEGIN IMMEDIATE")
+                    break
+                except sqlite3.OperationalError as error:
+                    stack.close()
+                    if (
+                        getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY
+                        or time.monotonic() > deadline
+                    ):
+                        raise
             try:
-                _prepare(connection, self.file)
+                yield database
+                database.execute("COMMIT")
             except BaseException:
-                connection.close()
+                with contextlib.suppress(sqlite3.Error):
+                    if database.in_transaction:
+                        database.execute("ROLLBACK")
                 raise
-            self._open = connection
-        return self._open
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for this thread. A file that was replaced is opened anew."""
+        found = self._shared
+        if found is None:
+            found = self._shared = shared(RecordsFile, self.file, self)
+        with found.taken(WAIT_S):
+            if found.has_moved():
+                found.shut()
+            try:
+                yield found.opened()
+            except sqlite3.Error:
+                found.shut()  # the next use looks at the file anew
+                raise
+
+
+def _added(database: sqlite3.Connection, row: tuple[Any, ...]) -> bool:
+    database.execute("SAVEPOINT one")
+    try:
+        database.execute(_INSERT, row)
+    except _OF_A_ROW:
+        database.execute("ROLLBACK TO one")
+        return False
+    finally:
+        database.execute("RELEASE one")
+    return True
+
+
+def _bounds(since: float | None, until: float | None) -> tuple[float, float]:
+    return 0.0 if since is None else since, 9e18 if until is None else until
+
+
+def _decoded(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
 
 
 def _prepare(database: sqlite3.Connection, file: Path) -> None:
@@ -161,48 +274,6 @@ def _prepare(database: sqlite3.Connection, file: Path) -> None:
             f"the records in {file.name} have layout {version}; this routekit reads {SCHEMA_VERSION}", key="records",
             fix="Move the file away, or use the version of routekit that wrote it.",
         )  # fmt: skip
-
-
-def _row(record: CallRecord) -> tuple[Any, ...]:
-    import datetime as dt
-
-    savings = record.savings
-    day = dt.datetime.fromtimestamp(record.at, dt.UTC).strftime("%Y-%m-%d")
-    parts: tuple[Any, ...] = (None,) * 6
-    if savings is not None:
-        parts = (
-            savings.baseline, savings.baseline_nanos, savings.routing_nanos, savings.compression_nanos,
-            savings.caching_nanos, savings.overhead_nanos,
-        )  # fmt: skip
-    return (
-        record.id, record.at, day, record.outcome, record.strategy, record.deployment, record.model, record.provider,
-        record.cache, json.dumps({kind: list(values) for kind, values in record.scopes.items()}),
-        record.cost_nanos, int(record.cost_known), *parts,
-        record.usage.input_tokens, record.usage.output_tokens, json.dumps(record.usage.to_dict()), record.duration_s,
-        record.ttft_s, record.fallbacks, json.dumps(list(record.attempts), default=str),
-        json.dumps(dict(record.decision), default=str),
-    )  # fmt: skip
-
-
-def _record(row: tuple[Any, ...]) -> CallRecord:
-    found = dict(zip(_ROW, row, strict=True))
-    savings = None
-    if found["baseline"] is not None:
-        names = ("baseline", "baseline_nanos", "routing_nanos", "compression_nanos", "caching_nanos", "overhead_nanos")
-        savings = Savings(cost_nanos=found["cost_nanos"], **{name: found[name] for name in names})
-    same = (
-        "id", "at", "outcome", "strategy", "deployment", "model", "provider", "cache", "cost_nanos", "duration_s",
-        "ttft_s", "fallbacks",
-    )  # fmt: skip
-    return CallRecord(
-        **{name: found[name] for name in same},
-        scopes={kind: tuple(values) for kind, values in json.loads(found["scopes"]).items()},
-        cost_known=bool(found["cost_known"]),
-        savings=savings,
-        usage=Usage(**json.loads(found["usage"])),
-        attempts=tuple(json.loads(found["attempts"])),
-        decision=json.loads(found["decision"]),
-    )
 
 
 def _spend(row: tuple[Any, ...]) -> Spend:
