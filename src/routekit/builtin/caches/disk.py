@@ -11,16 +11,19 @@ import hashlib
 import hmac
 import logging
 import os
+import random
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import Field
 
+from routekit.builtin.caches.partitions import OPEN, PartitionFile
+from routekit.builtin.databases import identity_of
 from routekit.plugin import (
     Cache,
     CachePlugin,
@@ -29,7 +32,6 @@ from routekit.plugin import (
     PluginContext,
     decode_entry,
     encode_entry,
-    secret_at,
 )
 from routekit.types import CacheEntry, CacheKey, Clock, SystemClock
 
@@ -45,8 +47,12 @@ T = TypeVar("T")
 _log = logging.getLogger("routekit.cache")
 
 MAC_BYTES = 32
-KEY_FILE, LOCK_FILE = "key", "lock"
+LOCK_FILE = "lock"
+WAIT_S = 1.0
+"""How long other programs, and other threads, are waited for."""
+
 _PARTITION = re.compile(r"[0-9a-f]{32}")
+_OLD = re.compile(r"[0-9a-f]{32}\.old-[0-9a-f]{8}")
 
 
 class DiskCacheOptions(Options):
@@ -68,17 +74,15 @@ class DiskCache(Cache):
         self.options = DiskCacheOptions.checked(options, where="disk")
         self.directory = Path(directory)
         self._time = (clock or SystemClock()).time
-        self._lock = Lock()
-        self._open: dict[str, Partition] = {}
-        self._secret: bytes | None = None
 
     def get(self, key: CacheKey) -> CacheEntry | None:
         name = _partition_name(key.namespace)
-        sealed = self._with(name, lambda partition: partition.get(key.digest))
-        if sealed is None:
+        found = self._with(name, lambda partition: (partition.get(key.digest), partition.secret))
+        if found is None or found[0] is None:
             return None
+        sealed, secret = found
         payload = sealed[MAC_BYTES:]
-        if not hmac.compare_digest(sealed[:MAC_BYTES], self._mac(name, key.digest, payload)):
+        if not hmac.compare_digest(sealed[:MAC_BYTES], _mac(secret, name, key.digest, payload)):
             return None
         try:
             entry = decode_entry(payload)
@@ -118,7 +122,7 @@ class DiskCache(Cache):
             return self.delete(key)
 
         def store(partition: Partition) -> bool:
-            sealed = self._mac(name, key.digest, payload) + payload
+            sealed = _mac(partition.secret, name, key.digest, payload) + payload
             return bool(partition.set(key.digest, sealed, expire=lives_s))
 
         if self._with(name, store) is None:
@@ -129,72 +133,75 @@ class DiskCache(Cache):
         self._with(_partition_name(key.namespace), lambda partition: partition.delete(key.digest))
 
     def clear(self, namespace: str | None = None) -> None:
-        if namespace is not None:
-            self._with(_partition_name(namespace), _clear)
-        elif self.directory.exists():
+        wanted = None if namespace is None else _partition_name(namespace)
+        if wanted is not None:
+            self._with(wanted, lambda partition: partition.clear())
+        if self.directory.exists():
             for path in self.directory.iterdir():
-                if _PARTITION.fullmatch(path.name):
-                    self._with(path.name, _clear)
-                elif re.fullmatch(r"[0-9a-f]{32}\.old-[0-9a-f]{8}", path.name) and not path.is_symlink():
-                    shutil.rmtree(path)  # a process died while it threw this one away
+                if wanted is None and _PARTITION.fullmatch(path.name):
+                    self._with(path.name, lambda partition: partition.clear())
+                elif _OLD.fullmatch(path.name) and wanted in (None, path.name[:32]) and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)  # a process died while it threw this one away
 
     def close(self) -> None:
-        with self._lock:
-            for partition in self._open.values():
-                partition.close()
-            self._open.clear()
+        OPEN.shut_under(self.directory)
 
     def _with(self, name: str, use: Callable[[Partition], T]) -> T | None:
-        """What `use` makes of the partition, or None where it turned out to be damaged."""
-        try:
-            return use(self._partition(name))
-        except Exception as error:
-            if not _is_damage(error):
-                raise
-            _log.warning("cache partition %s is damaged (%s) and begun again", name, type(error).__name__)
-            with self._lock, self._alone():
-                self._discard(name)
-            return None
+        """What `use` makes of the partition, or None where it turned out to be damaged.
 
-    def _partition(self, name: str) -> Partition:
-        found = self._open.get(name)
-        if found is not None:
-            return found
-        with self._lock:
-            if name in self._open:
-                return self._open[name]
-            with self._alone():
-                self._secret = secret_at(self.directory / KEY_FILE)
+        Raises:
+            OSError, sqlite3.Error: the disk or the machine cannot be used now; nothing is thrown away for that.
+        """
+        from routekit.builtin.caches.partition import is_busy, is_damage  # imports diskcache and sqlite3
+
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            file = OPEN.at(self.directory / name, int(self.options.size_limit_mb * 1024 * 1024))
+            with file.taken(WAIT_S):
+                if file.has_moved():  # another program began it again
+                    file.shut()
                 try:
-                    self._open[name] = self._opened(name)
+                    return use(self._opened(file))
                 except Exception as error:
-                    if not _is_damage(error):
+                    if not is_busy(error):
+                        self._failed(file, error, is_damage(error))
+                        return None
+                    if time.monotonic() >= deadline:
                         raise
-                    _log.warning("cache partition %s is damaged (%s) and begun again", name, type(error).__name__)
-                    self._discard(name)
-                    self._open[name] = self._opened(name)
-                return self._open[name]
+            time.sleep(random.uniform(0.0001, 0.003))
 
-    def _opened(self, name: str) -> Partition:
-        from routekit.builtin.caches.partition import open_partition  # imports diskcache and sqlite3
+    def _opened(self, file: PartitionFile) -> Partition:
+        """What is open, or is opened now. Only one process at a time opens partitions, or begins them again."""
+        if file.is_open:
+            return file.opened()
+        with self._alone():
+            path = file.folder
+            if path.is_symlink() or (path.exists() and not path.is_dir()):
+                self._discard(path)
+            _own_directory(path)
+            return file.opened()
 
-        path = self.directory / name
-        if path.is_symlink() or (path.exists() and not path.is_dir()):
-            self._discard(name)
-        _own_directory(path)
-        return open_partition(path, int(self.options.size_limit_mb * 1024 * 1024))
+    def _failed(self, file: PartitionFile, error: Exception, damaged: bool) -> None:
+        """Throws a damaged partition away, unless it has been begun again already; raises any other error."""
+        known = file.identity if file.is_open else None
+        moved = file.has_moved()
+        with contextlib.suppress(Exception):
+            file.shut()
+        if moved:
+            return
+        if not damaged:
+            raise error
+        _log.warning("cache partition %s is damaged (%s) and begun again", file.folder.name, type(error).__name__)
+        with self._alone():
+            if known is None or known == identity_of(file.file):
+                self._discard(file.folder)
 
-    def _discard(self, name: str) -> None:
+    def _discard(self, path: Path) -> None:
         """Moves the partition out of the way, then deletes it. Links are removed, never followed."""
-        partition = self._open.pop(name, None)
-        if partition is not None:
-            with contextlib.suppress(Exception):
-                partition.close()
-        path = self.directory / name
         if path.is_symlink() or path.is_file():
             path.unlink()
         elif path.exists():
-            old = path.with_name(f"{name[:32]}.old-{secrets.token_hex(4)}")
+            old = path.with_name(f"{path.name[:32]}.old-{secrets.token_hex(4)}")
             path.rename(old)
             shutil.rmtree(old)
 
@@ -211,15 +218,11 @@ class DiskCache(Cache):
         finally:
             os.close(lock)
 
-    def _mac(self, name: str, digest: str, payload: bytes) -> bytes:
-        """Over the place as well as the value: an entry that was moved or copied elsewhere is a miss."""
-        assert self._secret is not None  # set before any partition is open
-        place = f"routekit cache 1\0{name}\0{digest}\0".encode()
-        return hmac.digest(self._secret, place + payload, "sha256")
 
-
-def _clear(partition: Partition) -> None:
-    partition.clear(retry=True)
+def _mac(secret: bytes, name: str, digest: str, payload: bytes) -> bytes:
+    """Over the place as well as the value: an entry that was moved or copied elsewhere is a miss."""
+    place = f"routekit cache 1\0{name}\0{digest}\0".encode()
+    return hmac.digest(secret, place + payload, "sha256")
 
 
 def _partition_name(namespace: str) -> str:
@@ -240,12 +243,6 @@ def _own_directory(path: Path) -> None:
         raise PermissionError(f"the cache directory {path} belongs to another user")
     if found.st_mode & 0o077:
         path.chmod(0o700)
-
-
-def _is_damage(error: Exception) -> bool:
-    from routekit.builtin.caches.partition import is_damage
-
-    return is_damage(error)
 
 
 def _make(options: DiskCacheOptions, context: PluginContext) -> DiskCache:

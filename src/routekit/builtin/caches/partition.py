@@ -17,6 +17,8 @@ from typing import Any
 
 import diskcache
 
+from routekit.builtin.databases import make_private
+
 DATABASE = "cache.db"
 
 # What a database of diskcache's consists of. Anything else was put there by somebody else.
@@ -31,12 +33,12 @@ _TRIGGER = re.compile(
 )
 _DAMAGE = frozenset(
     {
-        sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR,
-        sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_TOOBIG,
-        sqlite3.SQLITE_CANTOPEN,  # somebody removed the directory while it was in use
+        sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_MISMATCH,
+        sqlite3.SQLITE_CONSTRAINT,
+        sqlite3.SQLITE_ERROR,  # a table or a column that is not there
     }
 )  # fmt: skip
-_DAMAGE_EXTENDED = frozenset({sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_READONLY_DBMOVED})
+_DAMAGE_EXTENDED = frozenset({sqlite3.SQLITE_IOERR_SHORT_READ})
 _SETTINGS = {
     **diskcache.DEFAULT_SETTINGS,
     "eviction_policy": "least-recently-stored",  # a hit then writes nothing
@@ -74,7 +76,32 @@ class RowDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
 
 
 class Partition(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
-    """One namespace's database. Settings come from here, never from the table inside it."""
+    """One namespace's database. Settings come from here, never from the table inside it.
+
+    One connection serves all threads, which take turns; stock diskcache has one for each thread, and closes none.
+    `secret` is what its values are authenticated with.
+    """
+
+    secret = b""
+    _connection: sqlite3.Connection | None = None
+
+    @property
+    def _con(self) -> sqlite3.Connection:
+        connection = self._connection
+        if connection is None:
+            connection = self._connection = sqlite3.connect(
+                os.path.join(self._directory, DATABASE), timeout=0, isolation_level=None, check_same_thread=False
+            )
+            connection.execute("PRAGMA trusted_schema = OFF")
+            for key, value in _SETTINGS.items():
+                if key.startswith("sqlite_"):
+                    self.reset(key, value, update=False)
+        return connection
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     def reset(self, key: str, value: Any = diskcache.core.ENOVAL, update: bool = True) -> Any:
         if key in _COUNTERS:
@@ -85,17 +112,20 @@ class Partition(diskcache.Cache):  # type: ignore[misc]  # diskcache has no type
         return super().reset(key, fixed, update)
 
 
-def open_partition(path: Path, size_limit: int) -> Partition:
+def open_partition(path: Path, size_limit: int, secret: bytes) -> Partition:
     """The database in a directory that exists, made where there is none; `size_limit` in bytes.
+
+    It never waits for other programs: whoever uses it tries again.
 
     Raises:
         DamagedError, sqlite3.Error: see `_vet`.
     """
     _vet(path)
-    # Made first, so that it is the owner's alone; SQLite gives its side files the same mode.
-    os.close(os.open(path / DATABASE, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
+    make_private(path / DATABASE)
     os.chmod(path / DATABASE, 0o600)
-    return Partition(str(path), timeout=1, disk=RowDisk, **{**_SETTINGS, "size_limit": size_limit})
+    opened = Partition(str(path), timeout=0, disk=RowDisk, **{**_SETTINGS, "size_limit": size_limit})
+    opened.secret = secret
+    return opened
 
 
 def is_ours(found: os.stat_result) -> bool:
@@ -140,10 +170,17 @@ def _vet(path: Path) -> None:
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether the content is wrong, as opposed to a disk that cannot be used now."""
-    if isinstance(error, diskcache.Timeout):
-        return False
+    """Whether the content is wrong, as opposed to a disk or a machine that cannot be used now."""
     if isinstance(error, sqlite3.Error):
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is None:  # raised by the module itself: a text that is none, or a wrong use
+            return isinstance(error, sqlite3.OperationalError)
         return code & 0xFF in _DAMAGE or code in _DAMAGE_EXTENDED
-    return not isinstance(error, OSError)
+    return isinstance(error, (DamagedError, TypeError, ValueError, LookupError, AttributeError, AssertionError))
+
+
+def is_busy(error: Exception) -> bool:
+    """Whether another program has it locked."""
+    return isinstance(error, diskcache.Timeout) or (
+        isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+    )

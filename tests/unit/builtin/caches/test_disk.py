@@ -19,7 +19,7 @@ import pytest
 from tests.support.clock import Now
 from tests.support.entries import entry, key
 
-from routekit.builtin.caches.disk import PLUGIN, DiskCache
+from routekit.builtin.caches.disk import PLUGIN, DiskCache, _mac
 from routekit.plugin import PluginContext, encode_entry, entrycodec
 
 
@@ -61,6 +61,14 @@ def tampered(cache: DiskCache) -> Iterator[sqlite3.Connection]:
     with contextlib.closing(sqlite3.connect(partition(cache) / "cache.db")) as database:
         yield database
         database.commit()
+
+
+def opened(cache: DiskCache, name: str) -> Any:
+    return cache._with(name, lambda partition: partition)
+
+
+def sealed(cache: DiskCache, name: str, payload: bytes) -> bytes:
+    return _mac(opened(cache, name).secret, name, "1", payload) + payload
 
 
 def works(cache: DiskCache) -> None:
@@ -156,7 +164,7 @@ def test_a_file_that_a_row_names_is_neither_read_nor_deleted(cache: DiskCache, t
     victim = tmp_path / "victim"
     with contextlib.closing(again(cache)) as other:
         other.get(key("1"))
-        victim.write_bytes(other._mac(partition(cache).name, "1", encode_entry(entry())) + encode_entry(entry()))
+        victim.write_bytes(sealed(other, partition(cache).name, encode_entry(entry())))
     with tampered(cache) as database:
         database.execute(
             "UPDATE Cache SET mode = ?, filename = ?, value = NULL, expire_time = 1", (mode, "../../victim")
@@ -177,7 +185,7 @@ def test_a_value_that_was_changed_or_moved_is_a_miss(cache: DiskCache) -> None:
     cache.set(key("2"), entry("two"))
     cache.set(key("1", "b"), entry("other tenant"))
     with contextlib.closing(again(cache)) as other:
-        ours, theirs = (other._partition(name) for name in sorted(p.name for p in cache.directory.glob("?" * 32)))
+        ours, theirs = (opened(other, name) for name in sorted(p.name for p in cache.directory.glob("?" * 32)))
         value = bytearray(ours["1"])
         theirs["1"], ours["2"] = bytes(value), bytes(value)
         for place in range(0, len(value), 7):
@@ -295,9 +303,11 @@ def test_settings_in_the_database_change_nothing(cache: DiskCache) -> None:
         database.execute("UPDATE Settings SET value = 'off; DROP TABLE Cache' WHERE key = 'sqlite_journal_mode'")
     with contextlib.closing(again(cache)) as other:
         assert other.get(key("1")) == entry()
-        opened = other._partition(partition(other).name)
-        assert opened.eviction_policy == "least-recently-stored"
-        assert opened._sql("PRAGMA journal_mode").fetchone() == ("wal",)
+        found = other._with(
+            partition(other).name,
+            lambda opened: (opened.eviction_policy, opened._sql("PRAGMA journal_mode").fetchone()[0]),
+        )
+        assert found == ("least-recently-stored", "wal")
 
 
 @pytest.mark.parametrize("name", ["cache.db", "cache.db-wal", "key", "partition", "lock"])
@@ -345,8 +355,8 @@ def test_a_bomb_that_is_authentic_is_a_miss(cache: DiskCache, bomb: bytes) -> No
 
     cache.set(key("1"), entry())
     payload = b"\x02" + zlib.compress(bomb)
-    opened = cache._partition(partition(cache).name)
-    opened["1"] = cache._mac(partition(cache).name, "1", payload) + payload
+    name = partition(cache).name
+    opened(cache, name)["1"] = sealed(cache, name, payload)
     assert cache.get(key("1")) is None
 
 
