@@ -28,6 +28,7 @@ from routekit.plugin import (
     ProviderCall,
     Strategy,
     hookimpl,
+    reaper,
 )
 from routekit.plugin.guard import GuardPlugin
 from routekit.testing import Reply, ScriptedProvider
@@ -539,6 +540,7 @@ def test_a_forgotten_stream_may_be_collected_while_health_is_locked() -> None:
     thread = threading.Thread(target=collect, args=(held,), daemon=True)
     thread.start()
     assert done.wait(5), "deadlock"
+    assert reaper.flush(5)
     assert_nothing_is_left(router, provider)
 
 
@@ -665,6 +667,7 @@ def test_a_router_that_nobody_holds_is_forgotten_and_closed() -> None:
     del stream
     gc.collect()
     assert forgotten() is None
+    assert reaper.flush(5)
     assert owned.closed
 
 
