@@ -17,7 +17,7 @@ from routekit.engine.planner import Pool, needed_capabilities
 from routekit.engine.run import Own, Run
 from routekit.engine.settings import CompressionRule
 from routekit.errors import RoutekitError
-from routekit.plugin import Compressor
+from routekit.plugin import Compressor, new_lock_after_fork
 from routekit.types import Answer, Clock, Compressed, Deployment, PluginBypassed, RouteRequest, count_tokens
 from routekit.types.price import TOKENS_PER_PRICE
 
@@ -64,6 +64,7 @@ class Compressing:
         self._ask = ask
         self._lock = threading.Lock()
         self._applied: OrderedDict[int, set[str]] = OrderedDict()
+        new_lock_after_fork(self)
 
     def original(self, handle: str) -> str | None:
         """The text that some compressor left `handle` for."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import logging
-from collections.abc import Iterable, Mapping
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import Any
 
@@ -38,12 +41,11 @@ def discover(env: Mapping[str, str], extra: Iterable[Any] = ()) -> Registry:
     are loaded; an empty value loads none.
     """
     registry = Registry()
-    for name in BUILTINS:
-        _collect(registry, importlib.import_module(name), name, DISTRIBUTION, _own_version())
+    for kind, plugin in _builtins():
+        registry.add(kind, plugin, DISTRIBUTION, _own_version())
     wanted = _wanted(env)
     seen: set[tuple[str, str]] = set()
-    for distribution, entry in _entry_points():
-        label, version = distribution.metadata["Name"], distribution.version
+    for label, version, entry in _entry_points() if wanted is None or wanted else ():
         if (label, entry.name) in seen or (wanted is not None and not wanted & {label, entry.name}):
             continue
         seen.add((label, entry.name))
@@ -65,32 +67,64 @@ def _wanted(env: Mapping[str, str]) -> set[str] | None:
     return None if value is None else {part.strip() for part in value.split(",") if part.strip()}
 
 
-def _entry_points() -> Iterable[tuple[Distribution, EntryPoint]]:
+def _entry_points() -> Sequence[tuple[str, str, EntryPoint]]:
+    """The entry points of all installed distributions, with their distribution's name and version.
+
+    Reading them takes tens of milliseconds, so they are read again only where something may have been installed.
+    """
+    return _read_entry_points(distributions, _installed())
+
+
+def _installed() -> tuple[object, ...]:
+    """Changes where a distribution comes or goes: the folders of `sys.path` with their times, and the finders."""
+    places: list[object] = [id(finder) for finder in sys.meta_path]
+    for place in sys.path:
+        try:
+            places.append((place, os.stat(place or ".").st_mtime_ns))
+        except OSError:
+            places.append(place)
+    return tuple(places)
+
+
+@functools.lru_cache(maxsize=4)
+def _read_entry_points(
+    find: Callable[[], Iterable[Distribution]], installed: tuple[object, ...]
+) -> tuple[tuple[str, str, EntryPoint], ...]:
     found = [
-        (distribution, entry)
-        for distribution in distributions()
+        (distribution.metadata["Name"], distribution.version, entry)
+        for distribution in find()
         for entry in distribution.entry_points
         if entry.group == PROJECT
     ]
-    return sorted(found, key=lambda pair: (pair[0].metadata["Name"] or "", pair[1].name))
+    return tuple(sorted(found, key=lambda row: (row[0] or "", row[2].name)))
+
+
+@functools.lru_cache(maxsize=1)
+def _builtins() -> tuple[tuple[str, Any], ...]:
+    return tuple(pair for name in BUILTINS for pair in _registrations(importlib.import_module(name)))
+
+
+def _registrations(module: Any) -> list[tuple[str, Any]]:
+    """What one plugin's hooks return, on a manager of its own, so that nobody else's failure is its failure."""
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(RoutekitSpecs)
+    manager.register(module)
+    manager.check_pending()
+    found = [
+        (kind, plugin)
+        for kind, hook in HOOKS.items()
+        for registrations in getattr(manager.hook, hook)()
+        for plugin in registrations  # a hook written as a generator fails only here
+    ]
+    for kind, plugin in found:
+        if getattr(plugin, "kind", None) != kind or not getattr(plugin, "name", ""):
+            raise TypeError(f"{HOOKS[kind]} returned {plugin!r}, which is no named {kind} registration")
+    return found
 
 
 def _collect(registry: Registry, module: Any, name: str, distribution: str, version: str) -> None:
-    """Runs one plugin's hooks on a manager of its own, so that nobody else's failure is its failure."""
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(RoutekitSpecs)
     try:
-        manager.register(module)
-        manager.check_pending()
-        found = [
-            (kind, plugin)
-            for kind, hook in HOOKS.items()
-            for registrations in getattr(manager.hook, hook)()
-            for plugin in registrations  # a hook written as a generator fails only here
-        ]
-        for kind, plugin in found:
-            if getattr(plugin, "kind", None) != kind or not getattr(plugin, "name", ""):
-                raise TypeError(f"{HOOKS[kind]} returned {plugin!r}, which is no named {kind} registration")
+        found = _registrations(module)
     except Exception as error:
         _record(registry, name, distribution, version, "its hooks failed", error)
         return
@@ -105,6 +139,7 @@ def _record(registry: Registry, name: str, distribution: str, version: str, what
     _log.warning("plugin %s of %s %s is not available: %s", name, distribution, version, error)
 
 
+@functools.lru_cache(maxsize=1)
 def _own_version() -> str:
     from importlib.metadata import PackageNotFoundError, version
 

@@ -15,17 +15,19 @@ T = TypeVar("T")
 class Once(Generic[T]):
     """A value that is made by the first call and is the same for all. (`functools.cache` is no lock: it may make two.)
 
-    A maker that raises is asked again by the next call. In a forked child a value that was made stays.
+    A maker that raises is asked again by the next call. A forked child keeps what was made, but for values that
+    live in threads or connections: with `per_process` it makes its own.
 
     >>> once = Once(lambda: object())
     >>> once() is once()
     True
     """
 
-    __slots__ = ("__weakref__", "_lock", "_made", "_make")
+    __slots__ = ("__weakref__", "_lock", "_made", "_make", "_per_process")
 
-    def __init__(self, make: Callable[[], T]) -> None:
+    def __init__(self, make: Callable[[], T], *, per_process: bool = False) -> None:
         self._make = make
+        self._per_process = per_process
         self._made: tuple[T] | None = None
         self._lock = threading.Lock()
         reset_after_fork(self)
@@ -41,6 +43,13 @@ class Once(Generic[T]):
 
     def after_fork(self) -> None:
         self._lock = threading.Lock()
+        if self._per_process and self._made is not None:
+            _inherited.append(self._made[0])
+            self._made = None
+
+
+_inherited: list[object] = []
+"""What a forked child does not use and must not take apart: its destructor may wait for threads that are not here."""
 
 
 class OncePerKey(Generic[K, T]):

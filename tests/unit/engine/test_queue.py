@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from typing import Any
 
@@ -11,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.routers import AsyncFace, SyncFace, scripted_router
 
-from routekit import NoCandidateError, Router
+from routekit import BudgetExceededError, NoCandidateError, Router
+from routekit.engine.breaker import Admission
+from routekit.engine.health import Refusal
 from routekit.engine.waiting import expected_wait_s, may_wait
 from routekit.plugin import Provider
 from routekit.testing import ScriptedProvider, plugin_module
@@ -175,3 +178,135 @@ def test_nobody_waits_in_vain(position: int, busy: int, limit: int, mean_s: floa
         assert wait_s + mean_s <= left_s
     if position + 1 < 500:
         assert expected_wait_s(position + 1, busy, limit, mean_s) >= wait_s
+
+
+def loops(router: Router, threads: int, tasks: int, rounds: int) -> list[BaseException]:
+    """Callers of both kinds that come again as soon as they were served; what failed."""
+    failed: list[BaseException] = []
+
+    def call() -> None:
+        for _ in range(rounds):
+            try:
+                router.complete("t", deadline_s=60)
+            except BaseException as error:
+                failed.append(error)
+
+    async def acall() -> None:
+        for _ in range(rounds):
+            try:
+                await router.acomplete("a", deadline_s=60)
+            except BaseException as error:
+                failed.append(error)
+
+    async def main() -> None:
+        await asyncio.gather(*(acall() for _ in range(tasks)))
+
+    running = [threading.Thread(target=call) for _ in range(threads)]
+    if tasks:
+        running.append(threading.Thread(target=lambda: asyncio.run(main())))
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join(100)
+    return failed
+
+
+@pytest.mark.parametrize(("threads", "tasks"), [(4, 0), (0, 4), (3, 3)])
+@pytest.mark.parametrize("places", [1, 2])
+def test_nobody_who_waits_is_passed_by_those_who_come_later(threads: int, tasks: int, places: int) -> None:
+    router = router_of(Slow(0.003), {"concurrency": places})
+    router.complete("its pace is known now")
+    health = router._engine.health
+    enter, place = health.enter, health._places["a"]
+    let_in, passed = itertools.count(), []
+
+    def watched(name: str, tokens: int = 0, ticket: int | None = None) -> Admission | Refusal:
+        with health._lock:  # re-entrant: who waits and who is let in are seen together
+            entered = enter(name, tokens, ticket)
+            if isinstance(entered, Admission):
+                next(let_in)
+                earlier = sum(1 for other in place.queue if ticket is None or other < ticket)
+                if place.breaker.in_flight + earlier > places:
+                    passed.append((ticket, dict(place.queue)))
+        return entered
+
+    health.enter = watched  # type: ignore[method-assign]
+    assert not loops(router, threads, tasks, 25)
+    assert next(let_in) == (threads + tasks) * 25
+    assert not passed
+    assert not place.queue
+
+
+def test_a_place_that_comes_free_is_kept_for_the_first_who_waits(face: Face) -> None:
+    health = router_of(Slow(), {"concurrency": 1})._engine.health
+    first = health.enter("a")
+    assert isinstance(first, Admission)
+    assert not health.queued(["a"], ticket=7, tokens=1)
+    health.left(first)
+    refused = health.enter("a")  # comes now, and did not wait
+    assert isinstance(refused, Refusal)
+    assert refused.code == "limit"
+    assert "before" in refused.reason
+    assert isinstance(health.enter("a", ticket=9), Refusal)
+    kept = health.enter("a", ticket=7)
+    assert isinstance(kept, Admission)
+    health.unqueued(["a"], 7)
+    health.left(kept)
+    assert isinstance(health.enter("a"), Admission)
+
+
+def test_who_leaves_the_queue_for_another_reason_passes_its_place_on() -> None:
+    """The first who waits is refused by its budget, the one behind it is served at once."""
+    provider = Slow(0.05)
+    table = {
+        "name": "a", "provider": "slow", "model": "m", "limits": {"concurrency": 1}, "price": {"input": 1, "output": 1}
+    }  # fmt: skip
+    router = Router(
+        {
+            "deployments": [table],
+            "budgets": [{"scope": "user:poor", "limit_usd": 0.000001, "window": "day"}],
+            "router": {"budget_store": "memory"},
+        },
+        providers={"a": provider}, plugins=[plugin_module(Slow(), "slow")], env={"ROUTEKIT_PLUGINS": ""},
+    )  # fmt: skip
+    for _ in range(3):
+        router.complete("its pace is known now", max_tokens=1)
+    said: list[str] = []
+
+    async def ask(name: str, user: str) -> None:
+        try:
+            await router.acomplete(name, scopes={"user": user}, max_tokens=1, deadline_s=30)
+            said.append(name)
+        except BudgetExceededError:
+            said.append(f"{name} refused")
+
+    async def main() -> None:
+        await asyncio.gather(ask("first", "rich"), ask("second", "poor"), ask("third", "rich"))
+
+    asyncio.run(main())
+    assert sorted(said) == ["first", "second refused", "third"]
+
+
+def test_a_place_that_comes_free_on_the_way_into_the_queue_is_seen() -> None:
+    """Between the refusal and the queue a call ends: the one who waits is not left sleeping beside a free place."""
+    provider = Slow(0)
+    router = router_of(provider, {"concurrency": 1})
+    health, room = router._engine.health, router._engine._waiting_room
+    busy = health.enter("a")
+    assert isinstance(busy, Admission)
+    why_not = room._why_not
+
+    def late(*args: Any) -> str | None:
+        why = why_not(*args)
+        health.left(busy)  # nobody waits yet, so nobody is woken
+        room.freed(("a",))
+        return why
+
+    room._why_not = late  # type: ignore[method-assign]
+
+    async def wait(*_: Any) -> None:
+        raise AssertionError("it sleeps beside a free place")
+
+    router._sync.wait = wait  # type: ignore[method-assign]
+    router.complete("hi", deadline_s=30)
+    assert provider.order == ["hi"]

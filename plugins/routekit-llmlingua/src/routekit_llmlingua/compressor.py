@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from routekit.errors import ConfigError
-from routekit.plugin import Compression, Compressor, Options
+from routekit.plugin import Compression, Compressor, Options, new_lock_after_fork
 from routekit.types import Message, RouteRequest, count_tokens, text_tokens
 
 KNOWN = ("bert-base-multilingual-cased", "xlm-roberta-large")
@@ -58,6 +58,7 @@ class LLMLingua(Compressor):
         self._model: Any = None
         self._made: OrderedDict[str, str] = OrderedDict()
         self._results: set[str] = set()
+        new_lock_after_fork(self)
 
     def compress(self, request: RouteRequest, target_tokens: int | None) -> Compression:
         size = count_tokens(request.messages, request.tools)[0]

@@ -12,7 +12,7 @@ from typing import Any, cast
 import redis
 
 from routekit.errors import BudgetExceededError, BudgetUnavailableError, InvalidInputError
-from routekit.plugin import Ledger
+from routekit.plugin import Ledger, new_lock_after_fork
 from routekit.types import Balance, Charge, EntryKind, Hold, HoldState, LedgerEntry, Money, Reservation
 from routekit_redis import scripts
 from routekit_redis.connection import check_server, connect, epoch_of, prefix_of, unavailable
@@ -53,6 +53,7 @@ class RedisLedger(Ledger):
         self._epoch = ""
         self._scripts: dict[str, Any] = {}
         self._late: dict[str, tuple[str, str, str]] = {}
+        new_lock_after_fork(self)
 
     def reserve(self, reservation: Reservation) -> None:
         amount = _amount(reservation.amount)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from pydantic import Field
 
 from routekit.builtin.compressors._turns import KEPT_ROLES, counted, size_of, turn_starts
-from routekit.plugin import Answer, Compression, Compressor, CompressorPlugin, Options
+from routekit.plugin import Answer, Compression, Compressor, CompressorPlugin, Options, new_lock_after_fork
 from routekit.types import Message, RouteRequest, text_of, text_tokens
 
 _INSTRUCTION = (
@@ -58,6 +58,7 @@ class Summarize(Compressor):
         self.options = SummarizeOptions.checked(options, where="summarize")
         self._lock = threading.Lock()
         self._known: OrderedDict[str, str] = OrderedDict()
+        new_lock_after_fork(self)
 
     def compress(self, request: RouteRequest, target_tokens: int | None) -> Compression:
         cut = self._cut(request, target_tokens)

@@ -16,7 +16,15 @@ from pydantic import Field
 from routekit.builtin.compressors._extract import CHARACTERS_PER_TOKEN, Wanted, shortened_json, shortened_text
 from routekit.builtin.compressors._json import as_tables, read_json, write_json
 from routekit.builtin.compressors._turns import counted, size_of
-from routekit.plugin import Compression, Compressor, CompressorPlugin, Options, PluginContext, secret_at
+from routekit.plugin import (
+    Compression,
+    Compressor,
+    CompressorPlugin,
+    Options,
+    PluginContext,
+    new_lock_after_fork,
+    secret_at,
+)
 from routekit.types import Message, RouteRequest, text_of
 
 _ROLES = frozenset({"tool", "function"})
@@ -56,6 +64,7 @@ class ToolOutput(Compressor):
         self._made: OrderedDict[int, str] = OrderedDict()
         self._originals: OrderedDict[str, str] = OrderedDict()
         self._characters = 0
+        new_lock_after_fork(self)
 
     def compress(self, request: RouteRequest, target_tokens: int | None) -> Compression:
         size = size_of(request)

@@ -23,7 +23,7 @@ from pydantic import Field
 
 from routekit.builtin.providers.litellm_errors import classify
 from routekit.errors import InvalidResponseError, ProviderError, ProviderSetupError, ProviderTimeoutError
-from routekit.plugin import Embeddings, Options, PluginContext, Provider, ProviderCall, ProviderPlugin, offload
+from routekit.plugin import Embeddings, Once, Options, PluginContext, Provider, ProviderCall, ProviderPlugin, offload
 from routekit.types import Answer, Choice, Chunk, Deployment, Message, Usage
 
 _LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
@@ -372,9 +372,7 @@ def _litellm() -> Any:
     """The module, imported and made quiet at the first call; two threads import it once."""
     global _module
     if _module is None:
-        with _lock:
-            if _module is None:
-                _module = _imported()
+        _module = _import_once()
     return _module
 
 
@@ -401,6 +399,29 @@ def _imported() -> Any:
                 logger.removeHandler(handler)
             logger.addHandler(logging.NullHandler())
     return litellm
+
+
+_import_once = Once(_imported)
+_inherited: list[Any] = []
+"""HTTP clients of the process that this one was forked from: not used, and not taken apart either."""
+
+
+def _after_fork() -> None:
+    """litellm's HTTP clients are the parent's: a child begins with none, and makes its own."""
+    global _lock
+    _lock = threading.Lock()
+    _users.clear()
+    if _module is None:
+        return
+    held = getattr(getattr(_module, "in_memory_llm_clients_cache", None), "cache_dict", {})
+    _inherited.extend(held.values())
+    held.clear()
+    if (client := _module.__dict__.pop("module_level_client", None)) is not None:  # made anew when asked for
+        _inherited.append(client)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _knows_mcp_switch() -> bool:

@@ -7,13 +7,12 @@ the package's own offline loader looks for the tokenizer in a folder that its wh
 from __future__ import annotations
 
 import importlib.util
-import threading
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from routekit.errors import ProviderSetupError
+from routekit.plugin import Once
 
 MODEL = "wordllama-l2-supercat-256"
 DIMENSIONS = 256
@@ -71,22 +70,20 @@ class StaticEmbedder:
         return scores
 
 
-_LOADING = threading.Lock()
-
-
 def static_embedder() -> StaticEmbedder:
     """The process's one embedder, read at the first call.
 
     Raises:
         ProviderSetupError: `wordllama` is not installed.
     """
-    with _LOADING:
-        return _load()
+    return _loaded()
 
 
-@lru_cache(maxsize=1)
 def _load() -> StaticEmbedder:
     spec = importlib.util.find_spec("wordllama")
     if spec is None or spec.origin is None:
         raise ProviderSetupError(f"embeddings need the package 'wordllama'; run {_INSTALL}")
     return StaticEmbedder(Path(spec.origin).parent)
+
+
+_loaded = Once(_load)

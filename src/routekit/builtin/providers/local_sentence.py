@@ -10,13 +10,12 @@ import hashlib
 import importlib.util
 import json
 import os
-import threading
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from routekit.errors import ProviderSetupError
+from routekit.plugin import Once
 
 MODEL = "all-minilm-l6-v2"
 DIMENSIONS = 384
@@ -86,17 +85,13 @@ class SentenceEmbedder:
         return found, tokens
 
 
-_LOADING = threading.Lock()
-
-
 def sentence_embedder() -> SentenceEmbedder:
     """The process's one embedder, read at the first call.
 
     Raises:
         ProviderSetupError: its package is not installed.
     """
-    with _LOADING:
-        return _load()
+    return _loaded()
 
 
 def find_sentence_weights() -> Path | None:
@@ -108,7 +103,6 @@ def find_sentence_weights() -> Path | None:
     return folder if (folder / "model.safetensors").is_file() else None
 
 
-@lru_cache(maxsize=1)
 def _load() -> SentenceEmbedder:
     folder = find_sentence_weights()
     if folder is None:
@@ -204,3 +198,6 @@ def _graph(weights: dict[str, Any], config: dict[str, Any]) -> bytes:
     )  # fmt: skip
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=8)
     return bytes(model.SerializeToString())
+
+
+_loaded = Once(_load, per_process=True)

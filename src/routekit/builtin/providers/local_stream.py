@@ -23,6 +23,7 @@ from routekit.errors import (
     ProviderTimeoutError,
     ProviderUnavailableError,
 )
+from routekit.plugin import reaper
 from routekit.types import Answer, Chunk, Message, Usage
 
 Event = dict[str, Any] | BaseException | None
@@ -117,6 +118,7 @@ class AsyncReading(AsyncIterator[Chunk]):
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._generation: Generation | None = None
         self._ended = False
+        reaper.start()
 
     def __aiter__(self) -> AsyncReading:
         return self
@@ -158,8 +160,8 @@ class AsyncReading(AsyncIterator[Chunk]):
         self.close()
 
     def __del__(self) -> None:
-        if self._generation is not None:
-            self._generation.stop.set()
+        if self._generation is not None and not self._ended:
+            reaper.later(self._generation.stop.set)
 
 
 def _into(events: asyncio.Queue[Event], loop: asyncio.AbstractEventLoop) -> Callable[[Event], None]:
