@@ -28,7 +28,7 @@ from routekit.errors import (
     ProviderUnavailableError,
     RateLimitError,
 )
-from routekit.plugin import Answer, Chunk, Embeddings, PluginContext, ProviderCall
+from routekit.plugin import Answer, Chunk, Embeddings, PluginContext, ProviderCall, reaper
 from routekit.types import Deployment, Model
 
 KEY = "sk-test-0123456789abcdef"
@@ -102,6 +102,7 @@ class Driver:
             self.runner.run(self.provider.aclose())
         self.runner.close()
         gc.collect()  # whatever was left open would warn here
+        assert reaper.flush(20)
 
 
 @pytest.fixture

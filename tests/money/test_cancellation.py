@@ -16,7 +16,7 @@ from tests.support.openai_server import OpenAIServer
 
 from routekit import Router
 from routekit.builtin.budgets.ledger import FILE, LedgerBudget
-from routekit.plugin import Observer, ObserverPlugin, hookimpl
+from routekit.plugin import Observer, ObserverPlugin, hookimpl, reaper
 from routekit.types import Event, RequestEnded
 
 TEXT = "one two three four five six seven eight"
@@ -79,6 +79,7 @@ def forgotten(router: Router, count: int) -> None:
             break
     del stream
     gc.collect()
+    assert reaper.flush(20)
 
 
 def aclosed(router: Router, count: int) -> None:

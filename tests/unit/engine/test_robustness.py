@@ -520,6 +520,7 @@ def test_an_async_stream_forgotten_outside_its_loop_is_closed_inside_it() -> Non
     asyncio.run(leave())
     left.clear()
     gc.collect()
+    assert reaper.flush(20)
     assert_nothing_is_left(router, provider)
 
 
@@ -666,6 +667,7 @@ def test_a_router_that_nobody_holds_is_forgotten_and_closed() -> None:
     assert "".join(chunk.text for chunk in stream) == "abc"
     del stream
     gc.collect()
+    assert reaper.flush(20)
     assert forgotten() is None
     assert reaper.flush(5)
     assert owned.closed

@@ -18,6 +18,7 @@ from routekit import AllAttemptsFailedError, AllUnavailableError
 from routekit.cli import main
 from routekit.engine.snapshots import FOLDER, read_snapshots
 from routekit.errors import ProviderUnavailableError
+from routekit.plugin import reaper
 from routekit.testing import ScriptedProvider
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -75,6 +76,7 @@ def test_a_dropped_router_is_forgotten_with_its_file(tmp_path: Path) -> None:
     gone = weakref.ref(router)
     del router
     gc.collect()
+    assert reaper.flush(20)
     assert gone() is None
     assert read_snapshots(tmp_path) == []
 

@@ -9,6 +9,7 @@ from tests.support.routers import AsyncFace, SyncFace, scripted_router
 
 from routekit import AllAttemptsFailedError, DeadlineExceededError, StreamInterruptedError
 from routekit.errors import ProviderUnavailableError
+from routekit.plugin import reaper
 from routekit.testing import Reply, ScriptedProvider
 from routekit.types import Money
 
@@ -90,6 +91,7 @@ def test_walking_away_closes_the_upstream_and_pays(face: Face) -> None:
     router = scripted_router({"a": provider})
     face.read(router, 3, "hi")
     gc.collect()
+    assert reaper.flush(20)
     assert provider.open_streams == 0
     assert router.health()[0].in_flight == 0
     assert router.health()[0].state == "closed"
@@ -104,6 +106,7 @@ def test_a_stream_nobody_closes_is_closed_when_it_is_forgotten() -> None:
     assert provider.open_streams == 1
     del stream
     gc.collect()
+    assert reaper.flush(20)
     assert provider.open_streams == 0
     assert router.health()[0].in_flight == 0
 
