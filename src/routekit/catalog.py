@@ -38,6 +38,10 @@ _FLAGS = {
     "supports_prompt_caching": ("prompt_cache",),
 }
 
+_GIVES_LOGPROBS = frozenset({"openai", "azure", "deepseek", "xai", "together_ai", "fireworks_ai", "hosted_vllm"})
+"""Vendors whose models that do not reason give log-probabilities, of which the map says nothing (litellm's
+`get_supported_openai_params`; platform.openai.com/docs/guides/reasoning)."""
+
 _DATED = re.compile(r"(?:-\d{4}-\d{2}-\d{2}|[-@]\d{8})$")
 """How snapshots are named: ``gpt-5-mini-2025-08-07``, ``claude-opus-4-6-20260205``, ``...@20260205``."""
 
@@ -272,6 +276,8 @@ class Catalog:
                 capabilities.update(names)
         if mode == "embedding":
             output = None
+        elif entry.get("litellm_provider") in _GIVES_LOGPROBS and not entry.get("supports_reasoning"):
+            capabilities.add("logprobs")
         sources = {"price": price_source, "capabilities": source}
         if window is not None:
             sources["context_window"] = source

@@ -216,11 +216,15 @@ class TestStreams:
         server.reply(events=[event], fault="stall")
         assert [chunk.text for chunk in drive.stream(call())] == ["hi"]
 
-    @pytest.mark.parametrize("events", [[], ["[DONE]"]], ids=["closed", "done"])
-    def test_an_end_without_finish_reason_is_a_failure(
-        self, server: OpenAIServer, drive: Driver, events: list[Any]
-    ) -> None:
-        server.reply(events=[{"choices": [{"index": 0, "delta": {"content": "hi"}}]}, *events])
+    def test_done_is_a_finish_reason_where_there_is_no_other(self, server: OpenAIServer, drive: Driver) -> None:
+        server.reply(events=[{"choices": [{"index": 0, "delta": {"content": "hi"}}]}, "[DONE]"])
+        assert [(chunk.text, chunk.finish_reason) for chunk in drive.stream(call())] == [("hi", None), ("", "stop")]
+        server.reply(events=["[DONE]"])
+        with pytest.raises(ProviderUnavailableError, match="stream ended without a finish reason"):
+            drive.stream(call())
+
+    def test_an_end_without_finish_reason_is_a_failure(self, server: OpenAIServer, drive: Driver) -> None:
+        server.reply(events=[{"choices": [{"index": 0, "delta": {"content": "hi"}}]}])
         with pytest.raises(ProviderUnavailableError, match="stream ended without a finish reason"):
             drive.stream(call())
         assert [chunk.text for chunk in drive.seen] == ["hi"]

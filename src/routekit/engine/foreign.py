@@ -33,6 +33,8 @@ _TEXT_PARTS = frozenset({"text", "output_text", "input_text"})
 _THINKING_PARTS = frozenset({"thinking", "redacted_thinking", "reasoning"})
 _LONE_PARTS = _TEXT_PARTS | _THINKING_PARTS
 _SAID = ("reasoning_content", "reasoning", "refusal")
+_TEXTS = ("content", *_SAID)
+_ROLES = (None, "assistant")
 _PLAIN_DELTA = frozenset({"role", "content"})
 
 
@@ -210,7 +212,7 @@ def _read_content(content: Any, out: dict[str, Any]) -> None:
     if isinstance(content, str):
         out["content"] = clean_text(content)
         return
-    parts = [content] if isinstance(content, Mapping) and content.get("type") in _LONE_PARTS else content
+    parts = [content] if isinstance(content, Mapping) and _kind(content) in _LONE_PARTS else content
     if not isinstance(parts, list | tuple) or not all(_is_part(part) for part in parts):
         # A number, or the object itself where JSON was asked for. True says nothing.
         out["content"] = "" if isinstance(content, bool) else clean_text(as_json_text(cleaned(content)))
@@ -222,7 +224,7 @@ def _read_content(content: Any, out: dict[str, Any]) -> None:
             texts.append(part)
         elif part is None:
             continue
-        elif (kind := part.get("type") or "text") in _TEXT_PARTS:
+        elif (kind := _kind(part)) in _TEXT_PARTS:
             texts.append(_flat(part))
         elif kind in _THINKING_PARTS:
             thoughts.append(_flat(part))
@@ -238,9 +240,15 @@ def _read_content(content: Any, out: dict[str, Any]) -> None:
 
 
 def _is_part(value: Any) -> bool:
-    if value is None or isinstance(value, str):
-        return True
-    return isinstance(value, Mapping) and isinstance(value.get("type") or value.get("text"), str)
+    return value is None or isinstance(value, str) or (isinstance(value, Mapping) and bool(_kind(value)))
+
+
+def _kind(part: Mapping[str, Any]) -> str:
+    """The type of a part of the content; "" for what is none."""
+    kind = part.get("type")
+    if isinstance(kind, str) and kind:
+        return kind
+    return "text" if isinstance(part.get("text"), str) else ""
 
 
 def _flat(value: Any, depth: int = 0) -> str:
@@ -298,7 +306,8 @@ class Incoming:
             and chunk.logprobs is None
             and not self._halves
             and delta.keys() <= _PLAIN_DELTA
-            and (text is delta.get("content") or not delta.get("content"))
+            and delta.get("role") in _ROLES
+            and ((content := delta.get("content")) is None or content is text)
             and (chunk.model is None or (chunk.model.__class__ is str and len(chunk.model) <= _LONGEST_NAME))
             and (chunk.usage is None or chunk.usage.__class__ is Usage)
         ):
@@ -319,10 +328,10 @@ class Incoming:
         )
 
     def _delta(self, delta: Mapping[str, Any], reason: str | None) -> dict[str, Any]:
-        whole = {key: self._joined(key, value) if isinstance(value, str) else value for key, value in delta.items()}
-        if reason is not None:
-            for key in [key for key in self._halves if isinstance(key, str)]:
-                whole[key] = self._halves.pop(key) + (whole.get(key) or "")
+        whole = dict(delta)
+        for key in _TEXTS:
+            if isinstance(text := whole.get(key), str) or (reason is not None and key in self._halves):
+                whole[key] = self._joined(key, text if isinstance(text, str) else "", last=reason is not None)
         out = _read(whole)
         if "role" in delta:
             out = {"role": "assistant", **out}

@@ -32,6 +32,8 @@ def as_json_text(value: Any) -> str:
         return value
     if value is None:
         return ""
+    if value == [] or value == ():  # an empty object, from languages that know no difference
+        value = {}
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
     except (TypeError, ValueError, RecursionError):  # a plugin's objects: keys that are no text, cycles
@@ -131,6 +133,8 @@ class ToolCalls:
         text = "input" if kind == "custom" else "arguments"
         call_id, name, piece = _text(delta.get("id")), _text(body.get("name")), as_json_text(body.get(text))
         index = _index(delta.get("index"))
+        if not (call_id or name or piece) and delta.keys() <= _OWN and body.keys() <= _OWN:
+            return None
         call = self._call(call_id, index, name, piece)
         call.turn = self._turn
         out: dict[str, Any] = {"index": call.place}

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
+from routekit.builtin.providers.openai_waits import wait_in_text
 from routekit.errors import (
     AuthenticationError,
     ContentFilterError,
@@ -216,7 +217,9 @@ def _retry_after_s(error: BaseException, now: float | None) -> float | None:
         for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
             if (value := found.get(name)) is not None and (seconds := _seconds(str(value), unit, now)) is not None:
                 return seconds
-    return None
+    status = getattr(error, "status_code", None)
+    # Of a refusal whose headers say nothing, litellm keeps the body as text.
+    return wait_in_text(str(error)) if status in (429, 503, 529) else None
 
 
 def _seconds(value: str, unit: int, now: float | None) -> float | None:

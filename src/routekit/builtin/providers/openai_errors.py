@@ -17,6 +17,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from routekit.builtin.providers.openai_waits import wait_in_body
 from routekit.errors import (
     AuthenticationError,
     ContentFilterError,
@@ -144,7 +145,7 @@ def classify(
         f"deployment {deployment!r}: HTTP {status}: {shown}{hint}",
         deployment=deployment,
         status=status,
-        retry_after_s=retry_after_s(headers, now),
+        retry_after_s=_wait_s(kind, retry_after_s(headers, now), value, details.text),
         body=value if value is not None else text,
     )
 
@@ -163,8 +164,16 @@ def error_inside(
         f"deployment {deployment!r}: {where}: {details.text or '(no message)'}",
         deployment=deployment,
         status=status,
+        retry_after_s=_wait_s(kind, None, value, details.text),
         body=value,
     )
+
+
+def _wait_s(kind: type[ProviderError], told: float | None, body: Any, text: str) -> float | None:
+    """How long to wait: what a header told, or what the body says where waiting can help."""
+    if told is not None or not issubclass(kind, RateLimitError | ProviderUnavailableError):
+        return told
+    return wait_in_body(body, text)
 
 
 def read_details(value: Any) -> Details:
