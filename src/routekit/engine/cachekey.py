@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from routekit.engine.answers import KINDS, AnswerPolicy, fault_of
+from routekit.engine.assemble import is_empty
 from routekit.types import Answer, CacheKey, RouteRequest, RouteResult
 
 VERSION = "2"
@@ -83,7 +84,7 @@ def may_store(request: RouteRequest, result: RouteResult, *, tool_calls: bool) -
     Calls of tools only where opted in: what they lead to depends on when they are made.
     """
     reason, message = result.finish_reason, result.message
-    if reason not in ("stop", "tool_calls") or message.get("refusal"):
+    if reason not in ("stop", "tool_calls") or message.get("refusal") or result.others or is_empty(message):
         return False
     if not tool_calls and (reason == "tool_calls" or message.get("tool_calls")):
         return False

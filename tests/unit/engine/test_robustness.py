@@ -461,7 +461,7 @@ def test_a_stream_whose_closing_fails_is_paid_all_the_same() -> None:
     "chunks",
     [
         [Chunk({"tool_calls": [{"index": 0, "id": "1", "function": {"name": "f", "arguments": {"a": 1}}}]})],
-        [Chunk({"tool_calls": [{"index": 0}]}), Chunk({"tool_calls": [{"index": "x"}]})],
+        [Chunk({"tool_calls": [{"index": 0, "id": "1"}]}), Chunk({"tool_calls": [{"index": "x"}]})],
         [Chunk({"content": "a"}), Chunk({"tool_calls": ["what"]})],
         [Chunk({"content": "a"}), "no chunk"],
         [Chunk({"content": [{"type": "text", "text": "a"}]})],

@@ -112,14 +112,15 @@ def answer_in(data: Mapping[str, Any], call: ProviderCall, headers: Mapping[str,
     reason = choice.get("finish_reason")
     if message is None:
         _invalid(name, "its choice has no message")
-    if not is_answer(message, reason, call):
-        _invalid(name, "its message is empty: no content, tool calls or refusal")
-    message.setdefault("role", "assistant")
     usage = data.get("usage")
+    read = read_usage(usage) if usage else None
+    if not is_answer(message, reason, call):
+        _invalid(name, "its message is empty: no content, tool calls or refusal", read)
+    message.setdefault("role", "assistant")
     return Answer(
         message={**message, **beside(data)},  # type: ignore[typeddict-item]  # a message of the wire is one of ours
         finish_reason=reason,
-        usage=read_usage(usage) if usage else None,
+        usage=read,
         model=data.get("model"),
         logprobs=choice.get("logprobs"),
         headers=headers,
@@ -298,7 +299,7 @@ def _object(payload: bytes, deployment: str, redact: Redact) -> dict[str, Any]:
     return data
 
 
-def _invalid(deployment: str, why: str) -> NoReturn:
+def _invalid(deployment: str, why: str, usage: Usage | None = None) -> NoReturn:
     raise InvalidResponseError(
-        f"deployment {deployment!r}: the response cannot be used: {why}", deployment=deployment, status=200
+        f"deployment {deployment!r}: the response cannot be used: {why}", deployment=deployment, status=200, usage=usage
     )
