@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from routekit.errors import ConfigError
-from routekit.plugin import Cache, CacheStats, decode_entry, encode_entry, secret_at
+from routekit.plugin import Cache, CacheStats, Once, decode_entry, encode_entry, reset_after_fork, secret_at
 from routekit.types import CacheEntry, CacheKey, Clock, SystemClock
 from routekit_redis.connection import connect, prefix_of
 from routekit_redis.options import RedisCacheOptions
@@ -46,7 +47,8 @@ class RedisCache(Cache):
         self._prefix = f"{prefix_of(self.options.name).strip('{}')}:cache"
         self._most = self.options.max_value_kb * 1024
         self._client: Any = None
-        self._pid = 0
+        self._lock = threading.Lock()
+        reset_after_fork(self)
 
     def get(self, key: CacheKey) -> CacheEntry | None:
         name = self._name(key.namespace, key.digest)
@@ -93,9 +95,14 @@ class RedisCache(Cache):
                 yield digest, entry
 
     def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None and self._pid == os.getpid():
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
             client.close()
+
+    def after_fork(self) -> None:
+        """A forked process may not use its parent's connection."""
+        self._client, self._lock = None, threading.Lock()
 
     def _opened(self, name: str, sealed: bytes | None) -> CacheEntry | None:
         if not sealed or len(sealed) <= SEAL_BYTES or len(sealed) > self._most:
@@ -110,9 +117,13 @@ class RedisCache(Cache):
         return None if entry.expires_at is not None and entry.expires_at <= self._time() else entry
 
     def _connected(self) -> Any:
-        if self._client is None or self._pid != os.getpid():  # a forked process may not use its parent's connection
-            self._client, self._pid = connect(self.options, self._env), os.getpid()
-        return self._client
+        found = self._client
+        if found is None:
+            with self._lock:
+                if self._client is None:
+                    self._client = connect(self.options, self._env)
+                found = self._client
+        return found
 
     def _name(self, namespace: str, digest: str) -> str:
         return f"{self._prefix}:{_partition(namespace)}:{digest}"
@@ -138,11 +149,4 @@ def _secret(variable: str | None, env: Mapping[str, str], home: Path | None) -> 
                 key="secret_env", fix="Set it to the same random text on every machine.",
             )  # fmt: skip
         return given.encode
-    made: list[bytes] = []
-
-    def secret() -> bytes:
-        if not made:
-            made.append(os.urandom(SEAL_BYTES) if home is None else secret_at(home / "cache" / "redis.key"))
-        return made[0]
-
-    return secret
+    return Once(lambda: os.urandom(SEAL_BYTES) if home is None else secret_at(home / "cache" / "redis.key"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +14,8 @@ from typing import Any, cast
 import redis
 
 from routekit.errors import BudgetExceededError, BudgetUnavailableError, InvalidInputError
-from routekit.plugin import Ledger, new_lock_after_fork
+from routekit.plugin import Ledger, reset_after_fork
+from routekit.plugin.offload import in_event_loop
 from routekit.types import Balance, Charge, EntryKind, Hold, HoldState, LedgerEntry, Money, Reservation
 from routekit_redis import scripts
 from routekit_redis.connection import check_server, connect, epoch_of, prefix_of, unavailable
@@ -22,6 +25,9 @@ MOST = 2**62
 """Amounts and limits above it do not fit into what Redis adds exactly."""
 
 PAGE = 1000
+LATE_BATCH = 200
+"""Ends that one script writes."""
+
 LATE_MOST = 10_000
 """Ends that could not be written, kept for the next call."""
 
@@ -52,15 +58,21 @@ class RedisLedger(Ledger):
         self._client: Any = None
         self._epoch = ""
         self._scripts: dict[str, Any] = {}
-        self._late: dict[str, tuple[str, str, str]] = {}
-        new_lock_after_fork(self)
+        self._late: dict[str, tuple[Reservation, str, str]] = {}
+        self._sending = threading.Lock()
+        self._glances: dict[str, Balance] = {}
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Ends that wait are the parent's, which sends them itself."""
+        self._lock, self._sending, self._late = threading.Lock(), threading.Lock(), {}
 
     def reserve(self, reservation: Reservation) -> None:
         amount = _amount(reservation.amount)
         keys = list({charge.key: charge.scope for charge in reservation.charges}.items())
         arguments = [
             reservation.id, amount, reservation.lease_s, reservation.deployment, reservation.request_id,
-            json.dumps(keys),
+            json.dumps(keys, ensure_ascii=False),
         ]  # fmt: skip
         for place, charge in enumerate(reservation.charges):
             hard = charge.hard and amount != "0"
@@ -84,10 +96,23 @@ class RedisLedger(Ledger):
             )
 
     def settle(self, reservation: Reservation, actual: Money) -> None:
-        self._end(reservation.id, _amount(actual), "settle")
+        if actual.nanos > MOST:
+            _log.error(
+                "the bill of hold %s is more than a Redis ledger can hold; what was held is booked", reservation.id
+            )
+            actual = reservation.amount
+        self._end(reservation, str(actual.nanos), "settle")
 
     def release(self, reservation: Reservation) -> None:
-        self._end(reservation.id, "0", "release")
+        self._end(reservation, "0", "release")
+
+    def renew(self, reservation: Reservation) -> None:
+        with contextlib.suppress(BudgetUnavailableError):
+            self._run(scripts.RENEW, reservation.id, reservation.lease_s)
+
+    def glance(self, charge: Charge) -> Balance | None:
+        """On an event loop: what the thread that writes ends has seen last."""
+        return self._glances.get(charge.key) if in_event_loop() else self.balance(charge)
 
     def balance(self, charge: Charge) -> Balance:
         answer = self._run(scripts.BALANCE, *charge.keys)
@@ -142,7 +167,8 @@ class RedisLedger(Ledger):
     def close(self) -> None:
         if self._late:
             try:
-                self._send_late()
+                while self._late:
+                    self._send_late()
             except BudgetUnavailableError as error:
                 _log.warning("%d ends were not written; the leases of their holds decide: %s", len(self._late), error)
         with self._lock:
@@ -150,20 +176,63 @@ class RedisLedger(Ledger):
                 self._client.close()
             self._client = None
 
-    def _end(self, hold_id: str, actual: str, kind: str) -> None:
+    def _end(self, reservation: Reservation, actual: str, kind: str) -> None:
+        """Clean-up code calls this and has an answer in its hands. Until the end is written the hold counts."""
+        if len(self._late) < LATE_MOST:
+            self._late.setdefault(reservation.id, (reservation, actual, kind))
+        else:
+            _log.error("too many ends wait for the Redis server; the lease of hold %s decides", reservation.id)
+        if in_event_loop():  # which must not wait for a server
+            self._send_later()
+            return
         try:
             self._send_late()
-            self._run(scripts.END, hold_id, actual, kind)
         except BudgetUnavailableError as error:
-            # Clean-up code calls this and has an answer in its hands. Until the end is written the hold counts.
-            if len(self._late) < LATE_MOST:
-                self._late.setdefault(hold_id, (hold_id, actual, kind))
-            _log.warning("the end of hold %s is written later: %s", hold_id, error)
+            _log.warning("%d ends of holds are written later: %s", len(self._late), error)
 
     def _send_late(self) -> None:
-        for hold_id, late in list(self._late.items()):
-            self._run(scripts.END, *late)
-            self._late.pop(hold_id, None)
+        """Writes the ends that wait, so many at once, for as long as one call may take. A poisoned one stops no other.
+
+        Raises:
+            BudgetUnavailableError: the server failed; what is left is sent with the next call.
+        """
+        until = time.monotonic() + self.options.timeout_s
+        while self._late:
+            batch = list(self._late.items())[:LATE_BATCH]
+            arguments = [text for hold_id, (_, actual, kind) in batch for text in (hold_id, actual, kind)]
+            for hold_id in self._run(scripts.END, *arguments)[1:]:
+                _log.error(
+                    "hold %s cannot be ended: it is damaged on the server; `routekit ledger holds` shows it", hold_id
+                )
+            for hold_id, _ in batch:
+                self._late.pop(hold_id, None)
+            if time.monotonic() >= until:
+                return
+
+    def _send_later(self) -> None:
+        """One thread sends what waits; what a server that fails has not taken goes with the next call."""
+        if self._sending.acquire(blocking=False):
+            try:
+                threading.Thread(target=self._send, name="routekit-redis-ends", daemon=True).start()
+            except RuntimeError:  # the interpreter is ending; `close` sends them
+                self._sending.release()
+
+    def _send(self) -> None:
+        try:
+            while self._late:
+                charges = {c.key: c for one, _, _ in list(self._late.values()) for c in one.charges if c.warn_at}
+                self._send_late()
+                if len(self._glances) > LATE_MOST:
+                    self._glances.clear()
+                for key, charge in charges.items():
+                    self._glances[key] = self.balance(charge)
+        except Exception as error:
+            _log.warning("%d ends of holds are written later: %s", len(self._late), error)
+            self._sending.release()
+        else:
+            self._sending.release()
+            if self._late:
+                self._send_later()  # told after this thread had looked
 
     def _snapshot(self) -> tuple[int, list[tuple[str, str, int, int]], list[tuple[str, int, list[str]]]]:
         """Number of the last entry, balances, and open holds with their keys, as of one moment."""
@@ -181,7 +250,7 @@ class RedisLedger(Ledger):
             raise unavailable(error) from None
         found = []
         for name, raw in rows:
-            fields = {key.decode(): value.decode("utf-8", "surrogatepass") for key, value in raw.items()}
+            fields = {key.decode(): value.decode("utf-8", "replace") for key, value in raw.items()}
             found.append(
                 LedgerEntry(
                     seq=int(name.partition(b"-")[0]), at=float(fields["at"]), kind=cast(EntryKind, fields["kind"]),
@@ -200,9 +269,21 @@ class RedisLedger(Ledger):
         self._ready()
         try:
             answer = self._scripts[script](keys=[self._prefix], args=[self._epoch, *map(_encoded, arguments)])
+        except UnicodeEncodeError:
+            raise BudgetUnavailableError("a name in this call is no valid Unicode, so nothing was written") from None
         except (redis.RedisError, OSError) as error:
             raise unavailable(error) from None
         answer = _decoded(answer)
+        if answer[0] == "forbidden":
+            raise BudgetUnavailableError(
+                f"the server's user may not use the command {answer[1]}, so nothing was written; give that permission "
+                "(ACL SETUSER), or another user's URL"
+            )
+        if answer[0] == "damaged":
+            raise BudgetUnavailableError(
+                f"what the Redis server keeps under {answer[1]!r} is no balance of this ledger, so nothing was "
+                "written; look at it there, and restore or remove it"
+            )
         if answer[0] == "flushed":
             raise BudgetUnavailableError(
                 "the Redis server has lost this ledger (flushed, or a replica without its data took over); budgets "
@@ -222,7 +303,7 @@ class RedisLedger(Ledger):
         try:
             check_server(client, self.options.persistence)
             self._epoch = epoch_of(client, self._prefix, self._home, self.options.accept_new)
-            for name in ("RESERVE", "MARK_SENT", "END", "CORRECT", "BALANCE", "HOLDS", "SNAPSHOT"):
+            for name in ("RESERVE", "MARK_SENT", "RENEW", "END", "CORRECT", "BALANCE", "HOLDS", "SNAPSHOT"):
                 text = getattr(scripts, name)
                 self._scripts[text] = client.register_script(text)
         except BaseException:
@@ -238,10 +319,10 @@ def _amount(money: Money) -> str:
 
 
 def _encoded(value: Any) -> bytes:
-    return str(value).encode("utf-8", "surrogatepass")
+    return str(value).encode()
 
 
 def _decoded(value: Any) -> Any:
     if isinstance(value, bytes):
-        return value.decode("utf-8", "surrogatepass")
+        return value.decode("utf-8", "replace")
     return [_decoded(inner) for inner in value] if isinstance(value, list) else value

@@ -1,4 +1,5 @@
-"""The Lua scripts. Each is one step: nobody sees, or can stop, the half of one.
+"""The Lua scripts. Each is one step: nobody sees the half of one, and what could stop one is looked at before its first
+write.
 
 Lua's numbers are doubles and hold whole numbers up to 2^53 only. Amounts are therefore texts: Redis adds
 them exactly (HINCRBY, 64 bits), and sums are compared here in two limbs of at most ten and nine digits.
@@ -42,45 +43,116 @@ local function negative(text)
   if string.sub(text, 1, 1) == '-' then return string.sub(text, 2) end
   return '-' .. text
 end
+local LARGEST_HI, LARGEST_LO = 9223372036, 854775807  -- what HINCRBY can add up to
+local WRITES = {
+  {'XADD', '*', 'a', 'b'}, {'HSET', 'a', 'b'}, {'HSETNX', 'a', 'b'}, {'HINCRBY', 'a', '1'}, {'SADD', 'a'}, {'INCR'},
+  {'ZADD', '1', 'a'}, {'ZREM', 'a'}, {'DEL'},
+}
+
+local function whole(text)
+  return type(text) == 'string' and #text <= 19 and string.match(text, '^%d+$') ~= nil
+end
+local function is_a(key, kind)
+  local found = redis.call('TYPE', key)['ok']
+  return found == 'none' or found == kind
+end
+-- What keeps `enter` from writing all of it, looked at before the first write: Redis does not take back the half of a
+-- script that fails. nil: nothing does. Else {'forbidden', command}, or {'damaged', key}.
+local function obstacle(hold, keys, added)
+  for _, command in ipairs(WRITES) do
+    local may = redis.acl_check_cmd(command[1], P .. ':entries', unpack(command, 2))
+    if not may then return {'forbidden', command[1]} end
+  end
+  local kinds = {seq = 'string', entries = 'stream', keys = 'set', leases = 'zset', holds = 'zset'}
+  for name, kind in pairs(kinds) do
+    if not is_a(P .. ':' .. name, kind) then return {'damaged', P .. ':' .. name} end
+  end
+  local seq = redis.call('GET', P .. ':seq')
+  if seq and not whole(seq) then return {'damaged', P .. ':seq'} end
+  if not is_a(P .. ':h:' .. hold, 'hash') then return {'damaged', P .. ':h:' .. hold} end
+  for _, pair in ipairs(keys) do
+    local b = P .. ':b:' .. pair[1]
+    if not is_a(b, 'hash') then return {'damaged', pair[1]} end
+    for _, text in ipairs(redis.call('HMGET', b, 's', 'r')) do
+      if text then
+        if not whole(text) then return {'damaged', pair[1]} end
+        local hi, lo = limbs(text)
+        local ah, al = limbs(added)
+        hi, lo = hi + ah + math.floor((lo + al) / 1000000000), (lo + al) % 1000000000
+        if hi > LARGEST_HI or (hi == LARGEST_HI and lo > LARGEST_LO) then return {'damaged', pair[1]} end
+      end
+    end
+  end
+  return nil
+end
+local function pairs_of(text)
+  if type(text) ~= 'string' then return nil end
+  local ok, keys = pcall(cjson.decode, text)
+  if not ok or type(keys) ~= 'table' then return nil end
+  for _, pair in ipairs(keys) do
+    if type(pair) ~= 'table' or type(pair[1]) ~= 'string' or type(pair[2]) ~= 'string' then return nil end
+  end
+  return keys
+end
 local function enter(kind, hold, keys, spent, reserved, dep, req)
   for _, pair in ipairs(keys) do
     local b = P .. ':b:' .. pair[1]
-    if redis.call('HSETNX', b, 'scope', pair[2]) == 1 then redis.call('SADD', P .. ':keys', pair[1]) end
-    if spent ~= '0' then redis.call('HINCRBY', b, 's', spent) end
-    if reserved ~= '0' then redis.call('HINCRBY', b, 'r', reserved) end
     local seq = string.format('%.0f', redis.call('INCR', P .. ':seq'))
     redis.call('XADD', P .. ':entries', seq .. '-1', 'at', nowtext, 'kind', kind, 'hold', hold, 'key', pair[1],
       'scope', pair[2], 'spent', spent, 'reserved', reserved, 'dep', dep, 'req', req)
+    if redis.call('HSETNX', b, 'scope', pair[2]) == 1 then redis.call('SADD', P .. ':keys', pair[1]) end
+    if spent ~= '0' then redis.call('HINCRBY', b, 's', spent) end
+    if reserved ~= '0' then redis.call('HINCRBY', b, 'r', reserved) end
   end
 end
+-- The hold; nil where there is none, and {damaged = true} where what is there cannot be read.
 local function hold_of(id)
-  local h = redis.call('HMGET', P .. ':h:' .. id, 'state', 'amount', 'keys', 'dep', 'req', 'exp')
-  if not h[1] then return nil end
-  return {state = h[1], amount = h[2], keys = cjson.decode(h[3]), dep = h[4], req = h[5], exp = tonumber(h[6])}
+  local key = P .. ':h:' .. id
+  if not is_a(key, 'hash') then return {damaged = true} end
+  local h = redis.call('HMGET', key, 'state', 'amount', 'keys', 'dep', 'req', 'exp')
+  if not h[1] and not h[3] then return nil end
+  local keys = pairs_of(h[3])
+  if h[1] == 'damaged' or not h[1] or not keys or not whole(h[2]) or not tonumber(h[6]) then return {damaged = true} end
+  return {state = h[1], amount = h[2], keys = keys, dep = h[4] or '', req = h[5] or '', exp = tonumber(h[6])}
 end
 local function forget(id)
   redis.call('DEL', P .. ':h:' .. id)
   redis.call('ZREM', P .. ':leases', id)
   redis.call('ZREM', P .. ':holds', id)
 end
+-- A hold that cannot be ended blocks nobody: it is shown by HOLDS, and never tried again.
+local function put_aside(id)
+  if is_a(P .. ':h:' .. id, 'hash') then redis.call('HSET', P .. ':h:' .. id, 'state', 'damaged') end
+  redis.call('ZREM', P .. ':leases', id)
+end
+-- nil, or what forbids it to write.
 local function expire()
   local lost = redis.call('ZRANGEBYSCORE', P .. ':leases', '-inf', nowtext, 'LIMIT', 0, 1000)
   for _, id in ipairs(lost) do
     local h = hold_of(id)
-    redis.call('ZREM', P .. ':leases', id)
-    if h and h.state == 'sent' then
-      redis.call('HSET', P .. ':h:' .. id, 'state', 'uncertain')
+    local why = h and not h.damaged and obstacle(id, h.keys, h.amount)
+    if why and why[1] == 'forbidden' then return why end
+    if h and (h.damaged or why) then
+      put_aside(id)
+    elseif h and h.state == 'sent' then
       enter('uncertain', id, h.keys, h.amount, negative(h.amount), h.dep, h.req)
+      redis.call('HSET', P .. ':h:' .. id, 'state', 'uncertain')
+      redis.call('ZREM', P .. ':leases', id)
     elseif h and h.state == 'reserved' then
-      redis.call('HSET', P .. ':h:' .. id, 'state', 'expired')
       enter('expire', id, h.keys, '0', negative(h.amount), h.dep, h.req)
+      redis.call('HSET', P .. ':h:' .. id, 'state', 'expired')
+      redis.call('ZREM', P .. ':leases', id)
+    else
+      redis.call('ZREM', P .. ':leases', id)
     end
   end
   if #lost > 0 then  -- what was given back is remembered for a week
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. ':holds', '-inf', now - 604800, 'LIMIT', 0, 1000)) do
-      if redis.call('HGET', P .. ':h:' .. id, 'state') == 'expired' then forget(id) end
+      local h = hold_of(id)
+      if h and h.state == 'expired' then forget(id) end
     end
   end
+  return nil
 end
 """
 
@@ -89,8 +161,12 @@ RESERVE = (
     + """
 -- epoch, id, amount, lease in s, deployment, request, keys as JSON, then per charge:
 -- scope, limit, whether it is hard (and the amount not nothing), number of keys, keys
-expire()
-local id, amount = ARGV[2], ARGV[3]
+local id, amount, charged = ARGV[2], ARGV[3], pairs_of(ARGV[7])
+if not charged or not whole(amount) or not tonumber(ARGV[4]) then return {'damaged', id} end
+local why = obstacle(id, charged, amount)
+if why then return why end
+why = expire()
+if why then return why end
 local state = redis.call('HGET', P .. ':h:' .. id, 'state')
 if state == 'reserved' or state == 'sent' then return {'ok'} end
 if state then return {'lost', state} end
@@ -101,7 +177,9 @@ while i <= #ARGV do
   if hard == '1' then
     local sh, sl, rh, rl = 0, 0, 0, 0
     for k = i + 4, i + 3 + count do
+      if not is_a(P .. ':b:' .. ARGV[k], 'hash') then return {'damaged', ARGV[k]} end
       local b = redis.call('HMGET', P .. ':b:' .. ARGV[k], 's', 'r')
+      if not whole(b[1] or '0') or not whole(b[2] or '0') then return {'damaged', ARGV[k]} end
       local h, l = limbs(b[1] or '0')
       sh, sl = sh + h, sl + l
       h, l = limbs(b[2] or '0')
@@ -117,11 +195,11 @@ while i <= #ARGV do
   i = i + 4 + count
 end
 local exp = string.format('%.6f', now + tonumber(ARGV[4]))
+enter('reserve', id, charged, '0', amount, ARGV[5], ARGV[6])
 redis.call('HSET', P .. ':h:' .. id, 'state', 'reserved', 'amount', amount, 'keys', ARGV[7], 'dep', ARGV[5],
   'req', ARGV[6], 'exp', exp)
 redis.call('ZADD', P .. ':leases', exp, id)
 redis.call('ZADD', P .. ':holds', exp, id)
-enter('reserve', id, cjson.decode(ARGV[7]), '0', amount, ARGV[5], ARGV[6])
 return {'ok'}
 """
 )
@@ -131,8 +209,22 @@ MARK_SENT = (
     + """
 -- epoch, id
 local h = hold_of(ARGV[2])
-if not h or (h.state ~= 'reserved' and h.state ~= 'sent') or h.exp <= now then return {'gone'} end
+if not h or h.damaged or (h.state ~= 'reserved' and h.state ~= 'sent') or h.exp <= now then return {'gone'} end
 redis.call('HSET', P .. ':h:' .. ARGV[2], 'state', 'sent')
+return {'ok'}
+"""
+)
+
+RENEW = (
+    _COMMON
+    + """
+-- epoch, id, lease in s
+local h = hold_of(ARGV[2])
+if not h or h.damaged or (h.state ~= 'reserved' and h.state ~= 'sent') then return {'gone'} end
+local exp = string.format('%.6f', now + tonumber(ARGV[3]))
+redis.call('HSET', P .. ':h:' .. ARGV[2], 'exp', exp)
+redis.call('ZADD', P .. ':leases', exp, ARGV[2])
+redis.call('ZADD', P .. ':holds', exp, ARGV[2])
 return {'ok'}
 """
 )
@@ -140,18 +232,28 @@ return {'ok'}
 END = (
     _COMMON
     + """
--- epoch, id, actual, kind ('settle' or 'release')
-local h = hold_of(ARGV[2])
-if not h then return {'ok'} end
-forget(ARGV[2])
-local spent, reserved = ARGV[3], negative(h.amount)
-if h.state == 'uncertain' then
-  spent, reserved = minus(spent, h.amount), '0'
-elseif h.state == 'expired' then
-  reserved = '0'
+-- epoch, then for each end: id, actual, kind ('settle' or 'release'). One that cannot be written stops no other one.
+local damaged = {'ok'}
+for i = 2, #ARGV, 3 do
+  local id, actual, kind = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local h = hold_of(id)
+  local why = h and not h.damaged and whole(actual) and obstacle(id, h.keys, actual)
+  if why and why[1] == 'forbidden' then return why end
+  if h and (h.damaged or why or not whole(actual)) then
+    put_aside(id)
+    table.insert(damaged, id)
+  elseif h then
+    local spent, reserved = actual, negative(h.amount)
+    if h.state == 'uncertain' then
+      spent, reserved = minus(spent, h.amount), '0'
+    elseif h.state == 'expired' then
+      reserved = '0'
+    end
+    enter(kind, id, h.keys, spent, reserved, h.dep, h.req)
+    forget(id)
+  end
 end
-enter(ARGV[4], ARGV[2], h.keys, spent, reserved, h.dep, h.req)
-return {'ok'}
+return damaged
 """
 )
 
@@ -159,11 +261,14 @@ CORRECT = (
     _COMMON
     + """
 -- epoch, id, actual
-expire()
+local why = expire()
+if why then return why end
 local h = hold_of(ARGV[2])
 if not h or h.state ~= 'uncertain' then return {'none'} end
-forget(ARGV[2])
+why = obstacle(ARGV[2], h.keys, ARGV[3])
+if why then return why end
 enter('correct', ARGV[2], h.keys, minus(ARGV[3], h.amount), '0', h.dep, h.req)
+forget(ARGV[2])
 return {'ok'}
 """
 )
@@ -174,6 +279,7 @@ BALANCE = (
 -- epoch, keys
 local sh, sl, rh, rl = 0, 0, 0, 0
 for k = 2, #ARGV do
+  if not is_a(P .. ':b:' .. ARGV[k], 'hash') then return {'damaged', ARGV[k]} end
   local b = redis.call('HMGET', P .. ':b:' .. ARGV[k], 's', 'r')
   local h, l = limbs(b[1] or '0')
   sh, sl = sh + h, sl + l
@@ -188,11 +294,16 @@ HOLDS = (
     _COMMON
     + """
 -- epoch
-expire()
+local why = expire()
+if why then return why end
 local found = {'ok'}
 for _, id in ipairs(redis.call('ZRANGE', P .. ':holds', 0, -1)) do
-  local h = redis.call('HMGET', P .. ':h:' .. id, 'state', 'amount', 'keys', 'exp', 'dep', 'req')
-  if h[1] then table.insert(found, {id, h[1], h[2], h[3], h[4], h[5], h[6]}) end
+  local h = hold_of(id)
+  if h and h.damaged then
+    table.insert(found, {id, 'damaged', '0', '[]', redis.call('ZSCORE', P .. ':holds', id), '', ''})
+  elseif h then
+    table.insert(found, {id, h.state, h.amount, cjson.encode(h.keys), string.format('%.6f', h.exp), h.dep, h.req})
+  end
 end
 return found
 """
@@ -204,13 +315,17 @@ SNAPSHOT = (
 -- epoch; the last entry's number, then each balance, all as of one moment
 local found = {'ok', redis.call('GET', P .. ':seq') or '0'}
 for _, key in ipairs(redis.call('SMEMBERS', P .. ':keys')) do
-  local b = redis.call('HMGET', P .. ':b:' .. key, 'scope', 's', 'r')
-  table.insert(found, {key, b[1], b[2] or '0', b[3] or '0'})
+  local b = {false, false, false}
+  if is_a(P .. ':b:' .. key, 'hash') then b = redis.call('HMGET', P .. ':b:' .. key, 'scope', 's', 'r') end
+  local sound = whole(b[2] or '0') and whole(b[3] or '0')
+  table.insert(found, {key, b[1] or '', sound and b[2] or '0', sound and b[3] or '0'})
 end
 local holds = {}
 for _, id in ipairs(redis.call('ZRANGE', P .. ':leases', 0, -1)) do
-  local h = redis.call('HMGET', P .. ':h:' .. id, 'state', 'amount', 'keys')
-  if h[1] == 'reserved' or h[1] == 'sent' then table.insert(holds, {id, h[2], h[3]}) end
+  local h = hold_of(id)
+  if h and (h.state == 'reserved' or h.state == 'sent') then
+    table.insert(holds, {id, h.amount, cjson.encode(h.keys)})
+  end
 end
 table.insert(found, {'', holds})
 return found
@@ -224,7 +339,8 @@ local t = redis.call('TIME')
 local now = tonumber(t[1]) + tonumber(t[2]) / 1000000
 local over = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - 60)
 for _, member in ipairs(over) do
-  redis.call('DECRBY', KEYS[2], string.match(member, ' (%d+)$'))
+  local counted = string.match(member, ' (%d+)$')
+  if counted then redis.call('DECRBY', KEYS[2], counted) end
   redis.call('ZREM', KEYS[1], member)
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
@@ -244,7 +360,8 @@ return ''
 EJECT = """
 -- KEYS: ejections (a hash of place to "until who reason"); place, until, who, reason
 local found = redis.call('HGET', KEYS[1], ARGV[1])
-if not found or tonumber(string.match(found, '^(%S+)')) < tonumber(ARGV[2]) then
+local known = found and tonumber(string.match(found, '^(%S+)') or '')
+if not known or known ~= known or known > 1e12 or known < tonumber(ARGV[2]) then
   redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. ARGV[4])
 end
 redis.call('EXPIRE', KEYS[1], 86400)

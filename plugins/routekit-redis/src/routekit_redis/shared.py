@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import queue
 import threading
@@ -46,6 +47,7 @@ class RedisShared(SharedState):
         self._thread: threading.Thread | None = None
         self._heard: Heard | None = None
         self._told: dict[str, float] = {}
+        self._odd: set[str] = set()
         self._failing = False
 
     def start(self, heard: Heard) -> None:
@@ -95,7 +97,8 @@ class RedisShared(SharedState):
 
     def _keys(self, place: str) -> list[str]:
         """A hash tag per place: on a cluster, places spread over its slots."""
-        tag = f"{{routekit:{self.options.name}:{hashlib.sha256(place.encode()).hexdigest()[:16]}}}"
+        digest = hashlib.sha256(place.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        tag = f"{{routekit:{self.options.name}:{digest}}}"
         return [f"{tag}:minute", f"{tag}:tokens", f"{tag}:calls"]
 
     def _connected(self) -> Any:
@@ -112,10 +115,12 @@ class RedisShared(SharedState):
             _log.warning("what was to be shared is dropped: the server is too slow")
 
     def _started(self) -> None:
-        if self._thread is not None and self._pid == os.getpid():
+        if self._thread is not None and self._thread.is_alive() and self._pid == os.getpid():
             return
         with self._lock:
-            if self._thread is None or self._pid != os.getpid():  # a forked child has no thread of its own
+            if (
+                self._thread is None or not self._thread.is_alive() or self._pid != os.getpid()
+            ):  # a forked child has no thread of its own
                 if self._pid != os.getpid():
                     self._work, self._pid = queue.Queue(QUEUE_MOST), os.getpid()
                 self._thread = threading.Thread(target=self._run, name="routekit-redis", daemon=True)
@@ -134,6 +139,8 @@ class RedisShared(SharedState):
                 self._listen()
             except (redis.RedisError, OSError) as error:
                 self._failed(error)
+            except Exception:  # one job that fails must not end the thread that gives back everybody's places
+                _log.exception("something could not be shared")
             if time.monotonic() - listened >= LISTEN_S:
                 listened = time.monotonic()
                 self._listen()
@@ -144,15 +151,21 @@ class RedisShared(SharedState):
             return
         try:
             found = self._connected().hgetall(self._ejections)
-        except (redis.RedisError, OSError) as error:
+        except Exception as error:
             self._failed(error)
             return
         self._failing = False
         now = time.time()
         for raw_place, raw in found.items():
-            place = raw_place.decode("utf-8", "surrogatepass")
+            place = raw_place.decode("utf-8", "replace")
             until_text, who, reason = [*raw.decode("utf-8", "replace").split(" ", 2), "", ""][:3]
-            until = float(until_text)
+            until = _seconds(until_text)
+            if until is None:  # a newer version's, or a person's
+                if place not in self._odd:
+                    _log.warning("the ejection of %r on the Redis server cannot be read and is left out", place[:200])
+                if len(self._odd) < QUEUE_MOST:
+                    self._odd.add(place)
+                continue
             if until <= now or who == self._me or self._told.get(place, 0.0) >= until:
                 continue
             self._told[place] = until
@@ -165,3 +178,12 @@ class RedisShared(SharedState):
         if not self._failing:
             _log.warning("the shared state is left out: the Redis server failed (%s)", type(error).__name__)
         self._failing = True
+
+
+def _seconds(text: str) -> float | None:
+    """Seconds since 1970; None where it is no time."""
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
