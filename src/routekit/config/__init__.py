@@ -46,7 +46,8 @@ class RouterTable(_Table):
 
     `budget_store` is the name of the plugin that keeps the balances, or a table with `use` and its
     options. `shared` names, in the same way, the plugin by which several machines keep limits and
-    ejections together.
+    ejections together. What is held for a call whose process was killed comes to an end `lease_margin_s`
+    seconds after the call's deadline, and after `lease_s` seconds where it has none.
     """
 
     strategy: StrategySpec = "cheapest"
@@ -57,6 +58,8 @@ class RouterTable(_Table):
     unknown_price: UnknownPrice = "refuse"
     output_limit: int = Field(default=4096, ge=1)
     budget_store: str | dict[str, Any] = "ledger"
+    lease_s: float = Field(default=600.0, ge=1, le=86_400)
+    lease_margin_s: float = Field(default=5.0, ge=0.1, le=3_600)
     shared: str | dict[str, Any] | None = None
 
 
@@ -279,6 +282,8 @@ class Config(_Table):
             max_attempts=self.router.max_attempts,
             output_limit=self.router.output_limit,
             unknown_price=self.router.unknown_price,
+            lease_s=self.router.lease_s,
+            lease_margin_s=self.router.lease_margin_s,
             baseline=self.savings.baseline,
             cache_ttl_s=self.cache.ttl_s,
             cache_scope=self.cache.scope,

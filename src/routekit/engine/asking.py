@@ -79,6 +79,7 @@ class Asking:
         self._provider_of = provider_of
         self._health = health
         self._billing = billing
+        self.renew = billing.renew
         self._prefixes = prefixes
         self._settings = settings
         self.max_attempts = settings.max_attempts

@@ -105,7 +105,7 @@ class Billing:
             amount=amount,
             deployment=candidate.deployment.name,
             request_id=run.id,
-            lease_s=self._settings.lease_s,
+            lease_s=self._lease_s(run),
         )
         try:
             await io.reserve(self._budget, reservation)
@@ -133,6 +133,24 @@ class Billing:
                 f"the budget store failed ({type(error).__name__}: {error}); budgets fail closed, nothing was sent"
             ) from error
         permit.hold = reservation
+        if run.deadline.remaining_s() is None:  # else the lease lasts for longer than the call may
+            permit.renew_at_s = run.deadline.elapsed_s() + reservation.lease_s / 2
+
+    async def renew(self, io: IO, run: Run, permit: Permit) -> None:
+        """The stream goes on: so does what is held for it. Where that fails, the lease decides."""
+        hold = permit.hold
+        if hold is None or self._budget is None:
+            permit.renew_at_s = None
+            return
+        permit.renew_at_s = run.deadline.elapsed_s() + hold.lease_s / 2
+        try:
+            await io.renew(self._budget, hold)
+        except Exception:
+            _log.exception("renewing the hold %s failed; its lease decides", hold.id)
+
+    def _lease_s(self, run: Run) -> float:
+        left_s = run.deadline.remaining_s()
+        return self._settings.lease_s if left_s is None else left_s + self._settings.lease_margin_s
 
     def downgrades(self, scope: str) -> bool:
         """Whether passing this scope's limit means asking somebody cheaper rather than refusing."""

@@ -83,6 +83,8 @@ class IO(Protocol):
 
     async def mark_sent(self, budget: Budget, reservation: Reservation) -> None: ...
 
+    async def renew(self, budget: Budget, reservation: Reservation) -> None: ...
+
     async def gather(
         self, strategy: Strategy, request: RouteRequest, candidates: Sequence[Candidate], signals: Signals
     ) -> Signals: ...
@@ -166,6 +168,9 @@ class SyncIO:
 
     async def mark_sent(self, budget: Budget, reservation: Reservation) -> None:
         budget.mark_sent(reservation)
+
+    async def renew(self, budget: Budget, reservation: Reservation) -> None:
+        budget.renew(reservation)
 
     async def gather(
         self, strategy: Strategy, request: RouteRequest, candidates: Sequence[Candidate], signals: Signals
@@ -282,6 +287,9 @@ class AsyncIO:
 
     async def mark_sent(self, budget: Budget, reservation: Reservation) -> None:
         await budget.amark_sent(reservation)
+
+    async def renew(self, budget: Budget, reservation: Reservation) -> None:
+        await budget.arenew(reservation)
 
     async def gather(
         self, strategy: Strategy, request: RouteRequest, candidates: Sequence[Candidate], signals: Signals

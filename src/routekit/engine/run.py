@@ -209,11 +209,11 @@ class Permit:
 
     `hedge_nanos` is what it took of the budget of hedges, None for what is none; `retries` says that it
     asks the same deployment again; `gap_s` is the longest silence between two of its pieces; `shared` names
-    it where limits are counted together with other machines.
+    it where limits are counted together with other machines; at `renew_at_s` a stream renews what is held for it.
     """
 
     __slots__ = (
-        "admission", "candidate", "gap_s", "hedge_nanos", "hold", "place", "retries", "role", "shared",
+        "admission", "candidate", "gap_s", "hedge_nanos", "hold", "place", "renew_at_s", "retries", "role", "shared",
         "started_s", "ttft_s",
     )  # fmt: skip
 
@@ -223,6 +223,7 @@ class Permit:
         self.place = place
         self.role = role
         self.hold: Reservation | None = None
+        self.renew_at_s: float | None = None
         self.started_s = started_s
         self.ttft_s: float | None = None
         self.gap_s: float | None = None

@@ -39,6 +39,9 @@ class EngineSettings:
     `unknown_price` decides about deployments without a price while a hard budget applies: refused,
     taken for the dearest of their group, or allowed and recorded as unknown.
 
+    A hold lives for what is left of its call's deadline and `lease_margin_s` more, without a deadline for `lease_s`
+    (seconds); streams renew it. Whatever is held longer was lost with its process.
+
     The figures about streams, hedges and waits are those of ``[reliability]``: seconds, tokens, and
     tokens per second; None means adaptive, for the pace: free.
     """
@@ -54,6 +57,7 @@ class EngineSettings:
     cache_jitter: float = 0.1
     cache_stale_s: float = 0.0
     lease_s: float = 600.0
+    lease_margin_s: float = 5.0
     baseline: str | None = None
     first_token_s: float | None = None
     idle_s: float | None = None

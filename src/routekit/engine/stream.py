@@ -157,6 +157,8 @@ class LiveStream:
             raise TimeoutError
         now_s = deadline.elapsed_s()
         part.permit.gap_s = max(part.permit.gap_s or 0.0, now_s - asked_s)
+        if part.permit.renew_at_s is not None and now_s >= part.permit.renew_at_s:
+            await self._asking.renew(self._io, self._run, part.permit)
         if part.pace is not None:
             part.pace.add(chunk, now_s)
             if not chunk.finish_reason and (why := part.pace.too_slow(now_s)) is not None:

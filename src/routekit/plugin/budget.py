@@ -85,6 +85,10 @@ class Budget(ABC):
         """Like `mark_sent`, awaited."""
         await offload(lambda: self.mark_sent(reservation))
 
+    async def arenew(self, reservation: Reservation) -> None:
+        """Like `renew`, awaited."""
+        await offload(lambda: self.renew(reservation))
+
     def close(self) -> None:
         """Frees what is held; open holds stay."""
 

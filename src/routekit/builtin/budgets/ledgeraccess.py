@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from routekit.builtin.budgets.ledgerends import Ends
-from routekit.builtin.budgets.ledgerfile import is_busy, opened, opened_for_reading
+from routekit.builtin.budgets.ledgerfile import is_busy, mark_of, opened, opened_for_reading
 from routekit.builtin.databases import Database, MovedError, identity_of
 from routekit.plugin.offload import in_event_loop
 
@@ -26,9 +26,10 @@ _log = logging.getLogger("routekit.ledger")
 
 @dataclass(slots=True)
 class Pin:
-    """The file that one owner began with, by device and inode."""
+    """The file that one owner began with, by device and inode, and the mark in it."""
 
     identity: tuple[int, int] | None = None
+    mark: int = 0
 
 
 class LedgerFile(Database[sqlite3.Connection]):
@@ -42,9 +43,14 @@ class LedgerFile(Database[sqlite3.Connection]):
         self._flushing = threading.Lock()
         self._complained = False
         self._newest = 0
+        self._mark = 0
 
     def make(self) -> sqlite3.Connection:
-        return opened(Path(self.file), "full" if self.full else "normal", self.wait_s)
+        database = opened(Path(self.file), "full" if self.full else "normal", self.wait_s)
+        mark = mark_of(database)
+        if mark != self._mark:
+            self._mark, self._newest = mark, 0
+        return database
 
     def flush_each(self) -> None:
         """Every commit is flushed to the disk from now on, for all: one owner has asked for that."""
@@ -121,10 +127,11 @@ class LedgerFile(Database[sqlite3.Connection]):
             if identity_of(self.file) == self.identity:
                 raise MovedError("its write-ahead log was removed while it was in use")
             self.shut()
-            self._newest = 0
         database = self.opened()
         if pin.identity is None:
-            pin.identity = self.identity
+            pin.identity, pin.mark = self.identity, self._mark
+        elif pin.mark != self._mark:
+            raise MovedError("it was removed or replaced while it was in use")
         return database
 
     def _begun(self, pin: Pin, wait_s: float) -> sqlite3.Connection:
@@ -206,7 +213,7 @@ class LedgerFile(Database[sqlite3.Connection]):
         if isinstance(error, sqlite3.Error) and not is_busy(error):
             self.shut()
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
-                pin.identity, self._newest = None, 0
+                pin.identity, self._mark = None, 0
 
     def _complain(self, why: str) -> None:
         if not self._complained:

@@ -128,6 +128,22 @@ def _prepare(database: sqlite3.Connection, synchronous: str, deadline: float) ->
             raise
     if version != SCHEMA_VERSION:
         raise sqlite3.DatabaseError(f"it has layout {version}; this routekit reads {SCHEMA_VERSION}")
+    if not mark_of(database):
+        patiently(lambda: database.execute("BEGIN IMMEDIATE"), deadline)
+        try:
+            if not mark_of(database):
+                database.execute(f"PRAGMA application_id = {random.SystemRandom().randrange(1, 2**31)}")
+            database.execute("COMMIT")
+        except BaseException:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            raise
+
+
+def mark_of(database: sqlite3.Connection) -> int:
+    """The ledger's own mark, at random: the inode of a file that was removed may be the next file's. 0: none yet."""
+    found: int = database.execute("PRAGMA application_id").fetchone()[0]
+    return found
 
 
 def _laid_out(database: sqlite3.Connection) -> int:

@@ -101,6 +101,13 @@ class MemoryBudget(Budget):
     def release(self, reservation: Reservation) -> None:
         self._end(reservation.id, 0)
 
+    def renew(self, reservation: Reservation) -> None:
+        with self._lock:
+            hold = self._holds.get(reservation.id)
+            if hold is not None and hold.state in ("reserved", "sent"):
+                hold.expires_at = self._time() + reservation.lease_s
+                heapq.heappush(self._leases, (hold.expires_at, reservation.id))
+
     def balance(self, charge: Charge) -> Balance:
         with self._lock:
             spent, reserved = self._used(charge)
@@ -111,6 +118,9 @@ class MemoryBudget(Budget):
 
     async def amark_sent(self, reservation: Reservation) -> None:
         self.mark_sent(reservation)
+
+    async def arenew(self, reservation: Reservation) -> None:
+        self.renew(reservation)
 
     def _used(self, charge: Charge) -> tuple[int, int]:
         found = [account for key in charge.keys if (account := self._accounts.get(key)) is not None]
