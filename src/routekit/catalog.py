@@ -434,6 +434,7 @@ def _of_service(entry: Mapping[str, Any], inward: int, outward: int, suffix: str
                     output=_nanos(entry.get(f"output_cost_per_token{above}")),
                     cached_input=_nanos(entry.get(f"cache_read_input_token_cost{above}")),
                     cache_write=_nanos(entry.get(f"cache_creation_input_token_cost{above}")) or None,
+                    cache_write_1h=_nanos(entry.get(f"cache_creation_input_token_cost_above_1hr{above}")) or None,
                 )
             )
     return Price(
@@ -443,6 +444,7 @@ def _of_service(entry: Mapping[str, Any], inward: int, outward: int, suffix: str
         # Some entries say 0 where a provider charges cache writes like input and not on top of it.
         cache_write=_nanos(entry.get(f"cache_creation_input_token_cost{suffix}")) or None,
         reasoning=(_nanos(entry.get("output_cost_per_reasoning_token")) or None) if not suffix else None,
+        cache_write_1h=_nanos(entry.get(f"cache_creation_input_token_cost_above_1hr{suffix}")) or None,
         tiers=tuple(tiers),
     )
 

@@ -241,12 +241,16 @@ class ProviderError(RoutekitError):
 
     `retry_here`: the same deployment may be asked again. `fall_back`: another one may. `blame`:
     whose health it counts against. `status` is the HTTP status where there was one; `usage` what
-    the provider reports to have billed all the same.
+    the provider reports to have billed all the same. `unsent`: the request certainly did not reach anybody who
+    could work on it (refused connection, no address, no TLS), so that it is not billed. `received` is the text
+    that came instead of an answer, for counting it; it is never shown.
     """
 
     retry_here: ClassVar[bool] = False
     fall_back: bool = True
     blame: Blame = "deployment"
+    unsent: bool = False
+    received: str = ""
 
     def __init__(
         self,

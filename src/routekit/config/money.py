@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -18,7 +18,15 @@ SCOPE_KINDS = ("global", "project", "tag", "user", "run", "step", "provider", "d
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any) -> Any:
+        """True is 1 in Python, and no amount: none of these tables has a switch in it."""
+        if isinstance(value, bool) or (isinstance(value, list) and any(isinstance(part, bool) for part in value)):
+            raise ValueError(f"must be a number or a text, not {str(value).lower()}")
+        return value
 
 
 class TierTable(_Table):
@@ -29,6 +37,7 @@ class TierTable(_Table):
     output: float | None = Field(default=None, ge=0)
     cached_input: float | None = Field(default=None, ge=0)
     cache_write: float | None = Field(default=None, ge=0)
+    cache_write_1h: float | None = Field(default=None, ge=0)
 
     def to_tier(self) -> Tier:
         known = {key: nanos_from_usd(value) for key, value in self if key != "above_tokens" and value is not None}
@@ -64,6 +73,7 @@ class PriceTable(_Table):
     output: float = Field(ge=0)
     cached_input: float | None = Field(default=None, ge=0)
     cache_write: float | None = Field(default=None, ge=0)
+    cache_write_1h: float | None = Field(default=None, ge=0)
     reasoning: float | None = Field(default=None, ge=0)
     per_request: float = Field(default=0, ge=0)
     audio_input: float | None = Field(default=None, ge=0)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from routekit.engine.affinity import PrefixMemory
 from routekit.engine.answers import AnswerPolicy, fault_of
-from routekit.engine.assemble import arguments_of, message_of
+from routekit.engine.assemble import message_of
 from routekit.engine.attempts import Failure, next_move
-from routekit.engine.billing import Billing, usage_or_estimate
+from routekit.engine.billing import Billing
 from routekit.engine.calling import call_for, output_limit, remaining_s
 from routekit.engine.chain import Chain, Opened, first_chunk
-from routekit.engine.failures import as_provider_error, short, usage_so_far
+from routekit.engine.failures import as_provider_error, owed, short
 from routekit.engine.foreign import answer_of, incoming
 from routekit.engine.health import Health, Refusal
 from routekit.engine.hedging import HedgeBudget
@@ -25,11 +26,11 @@ from routekit.engine.run import Answered, Permit, Run
 from routekit.engine.settings import EngineSettings
 from routekit.engine.shared import Shared
 from routekit.engine.stopping import stopped
+from routekit.engine.usage import counted, counted_stream
 from routekit.engine.watchdog import SAMPLES
 from routekit.errors import (
     BudgetExceededError,
     ProviderError,
-    ProviderTimeoutError,
     ProviderUnavailableError,
 )
 from routekit.plugin import Provider
@@ -50,6 +51,7 @@ from routekit.types import (
     text_tokens,
 )
 
+_log = logging.getLogger("routekit.asking")
 T = TypeVar("T")
 AttemptOf = Callable[[IO, Run, Chain, Permit], Awaitable[T]]
 
@@ -177,7 +179,7 @@ class Asking:
 
     def _unwanted_stream(self, io: IO, run: Run, opened: Opened) -> None:
         io.discard(opened.handle)
-        usage = usage_so_far(opened.permit.candidate, opened.chunks)
+        usage, opened.permit.doubt = counted_stream(opened.permit.candidate, opened.chunks)
         self.ended(run, opened.permit, "cancelled", usage, detail="another attempt was faster")
 
     @property
@@ -198,12 +200,53 @@ class Asking:
         error: ProviderError | None = None,
         detail: str = "",
     ) -> Attempt:
-        """Ends one attempt on every path: bill, health, record, event. Never waits."""
+        """Ends one attempt on every path: bill, health, record, event. Never waits.
+
+        The place is given back whatever the steps before it raise.
+        """
         duration_s = max(0.0, run.deadline.elapsed_s() - permit.started_s)
         deployment = permit.candidate.deployment
-        cost, known = self._billing.settle(run, permit, usage)
-        if self._settings.hedge:
-            self._hedges.paid(cost.nanos, held_nanos=permit.hedge_nanos)
+        bill = self._billing.settle(run, permit, usage)
+        run.held_nanos -= permit.held_nanos
+        permit.held_nanos = 0
+        try:
+            if self._settings.hedge:
+                self._hedges.paid(bill.cost.nanos, held_nanos=permit.hedge_nanos)
+            self._judge(run, permit, outcome, usage, error, duration_s)
+        except Exception:
+            _log.exception("the health of %s could not be told of a call's end", deployment.name)
+        finally:
+            self._shared.ended(deployment, permit.shared)
+            self._queue.freed((deployment.name,))
+        attempt = Attempt(
+            deployment=deployment,
+            outcome=outcome,
+            error=error,
+            usage=usage or Usage(),
+            cost=bill.cost,
+            cost_known=bill.known,
+            started_s=permit.started_s,
+            duration_s=duration_s,
+            ttft_s=permit.ttft_s,
+            role=permit.role,
+            detail=detail or (short(error) if error else ""),
+            uncertain=bill.uncertain,
+        )
+        run.record(attempt)
+        if self._notify:
+            self._notify(AttemptEnded(request_id=run.id, at=self._clock.time(), attempt=attempt))
+        return attempt
+
+    def _judge(
+        self,
+        run: Run,
+        permit: Permit,
+        outcome: Outcome,
+        usage: Usage | None,
+        error: ProviderError | None,
+        duration_s: float,
+    ) -> None:
+        """What the attempt says about its deployment."""
         if error is not None:
             self._health.failed(permit.admission, error, total_s=duration_s)
         elif outcome == "ok":
@@ -213,29 +256,12 @@ class Asking:
             )  # fmt: skip
             if usage is not None and permit.role == "answer":
                 path = run.decision.path if run.decision is not None else ()
-                self._prefixes.remember(run.request, deployment.name, usage.input_tokens, path[-1] if path else "")
+                self._prefixes.remember(
+                    run.request, permit.candidate.name, usage.input_tokens, path[-1] if path else ""
+                )
         else:
             self._health.left(permit.admission)
         self._overload.ended(permit, outcome, error)
-        self._shared.ended(deployment, permit.shared)
-        self._queue.freed((deployment.name,))
-        attempt = Attempt(
-            deployment=deployment,
-            outcome=outcome,
-            error=error,
-            usage=usage or Usage(),
-            cost=cost,
-            cost_known=known,
-            started_s=permit.started_s,
-            duration_s=duration_s,
-            ttft_s=permit.ttft_s,
-            role=permit.role,
-            detail=detail or (short(error) if error else ""),
-        )
-        run.record(attempt)
-        if self._notify:
-            self._notify(AttemptEnded(request_id=run.id, at=self._clock.time(), attempt=attempt))
-        return attempt
 
     async def _permit(self, io: IO, run: Run, chain: Chain) -> Permit | None:
         """A place with a permit and a hold; None: look for the next one."""
@@ -303,6 +329,8 @@ class Asking:
         except BaseException:
             self._left(permit)
             raise
+        permit.held_nanos = candidate.worst_nanos or 0
+        run.held_nanos += permit.held_nanos
         if chain.role == "answer":
             run.used += 1
         self._overload.started(deployment)
@@ -321,10 +349,10 @@ class Asking:
         try:
             provider = self._provider_of(candidate.deployment)
             call, watch = call_for(run, chain, permit, self._settings, self._health)
+            permit.sent = True
             answer = answer_of(await io.complete(provider, call, watch))
             self._overload.note(candidate.deployment, answer.headers)
-            beside = "".join(choice.text + arguments_of(choice.message) for choice in answer.others)
-            usage = usage_or_estimate(answer.usage, candidate, answer.text, arguments_of(answer.message) + beside)
+            usage, permit.doubt = counted(answer.usage, candidate, answer.message, others=answer.others)
             if (fault := fault_of(run.request, answer, usage, self._answers, run.notes)) is not None:
                 raise fault
         except BaseException as error:
@@ -339,7 +367,9 @@ class Asking:
         try:
             call, watch = call_for(run, chain, permit, self._settings, self._health, stream=True)
             reader = incoming(run.request, output_limit(call))
-            handle = io.open(self._provider_of(permit.candidate.deployment), call)
+            provider = self._provider_of(permit.candidate.deployment)
+            permit.sent = permit.streamed = True
+            handle = io.open(provider, call)
             while True:
                 limit_s = call.first_token_timeout_s if permit.ttft_s is None else call.idle_timeout_s
                 if limit_s is not None and permit.ttft_s is None:
@@ -396,24 +426,22 @@ class Asking:
 
     def _failed(self, run: Run, permit: Permit, error: BaseException, chunks: Any) -> BaseException:
         """Ends an attempt that raised; returns what to raise instead."""
-        candidate = permit.candidate
-        failure = as_provider_error(error, candidate.deployment)
-        if failure is None:  # cancelled, interrupted from the keyboard: nobody's fault, but it was sent
-            self.ended(run, permit, "cancelled", usage_so_far(candidate, chunks))
-            return error
-        usage = failure.usage
-        if usage is None and isinstance(failure, ProviderTimeoutError):
-            usage = usage_so_far(candidate, chunks)  # it was sent and may well have been worked on
-        self.ended(run, permit, "error", usage, failure)
-        return failure
+        failure = as_provider_error(error, permit.candidate.deployment)
+        if not permit.doubt:
+            usage, permit.doubt = owed(failure, permit, chunks)
+        else:  # the answer came, with a report that cannot be true, and was not good enough
+            usage = failure.usage if failure is not None else None
+        # None: cancelled, interrupted from the keyboard; nobody's fault.
+        self.ended(run, permit, "cancelled" if failure is None else "error", usage, failure)
+        return error if failure is None else failure
 
     def _too_dear(self, run: Run, candidate: Candidate) -> str | None:
         ceiling = run.request.requirements.max_cost
         if ceiling is None:
             return None
         worst = candidate.worst_nanos
-        spent = run.cost_nanos + run.unbilled_nanos
+        spent = run.cost_nanos + run.unbilled_nanos + run.held_nanos
         if worst is None or spent + worst > ceiling.nanos:
             could = "an unknown amount" if worst is None else str(Money(worst))
-            return f"{Money(spent)} is spent and it could cost {could}; at most {ceiling} is allowed"
+            return f"{Money(spent)} is spent or held and it could cost {could}; at most {ceiling} is allowed"
         return None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from routekit.engine.charges import charges_for
 from routekit.engine.io import IO
 from routekit.engine.run import Permit, Run
 from routekit.engine.settings import EngineSettings
+from routekit.engine.usage import GENEROUS
 from routekit.errors import BudgetExceededError, BudgetUnavailableError, RoutekitError
 from routekit.plugin import Budget
 from routekit.types import (
@@ -25,13 +27,21 @@ from routekit.types import (
     Reservation,
     RouteRequest,
     Usage,
-    text_tokens,
 )
 
 _log = logging.getLogger("routekit.billing")
 Tell = Callable[[Event], None]
 _WARNED_KEPT = 10_000
 """Thresholds of windows that are remembered as said."""
+
+
+class Bill(NamedTuple):
+    """What an attempt cost; whether anybody knows; and whether it is its worst case, because nobody knows what was
+    billed."""
+
+    cost: Money
+    known: bool
+    uncertain: bool = False
 
 
 class Billing:
@@ -157,30 +167,53 @@ class Billing:
         kind = scope.partition(":")[0]
         return any(s.on_exceeded == "downgrade" and (s.scope == scope or s.scope == f"{kind}:*") for s in self._scopes)
 
-    def settle(self, run: Run, permit: Permit, usage: Usage | None) -> tuple[Money, bool]:
-        """The bill for one attempt, and whether it is known. None: nothing was used. Never waits long."""
-        price = permit.candidate.deployment.model.price
-        if usage is None:
-            cost, known = ZERO, True
-        elif price is None:
-            cost, known = ZERO, False
-        else:
-            service = permit.candidate.work.service
-            cost, known = price.cost(usage, at=self._clock.time() if price.off_peak else None, service=service), True
+    def settle(self, run: Run, permit: Permit, usage: Usage | None) -> Bill:
+        """The bill for one attempt. None: nothing was used. Never waits long, and never raises."""
+        try:
+            bill = self._bill(run, permit, usage)
+        except Exception:  # a price or a usage of somebody's own that cannot be reckoned with
+            _log.exception("the bill of an attempt at %s cannot be computed; its worst case is", permit.candidate.name)
+            bill = Bill(Money(permit.held_nanos), True, True)
         hold = permit.hold
         if hold is None or self._budget is None:
-            return cost, known
+            return bill
         permit.hold = None
         try:
             if usage is None:
                 self._budget.release(hold)
+            elif bill.uncertain:
+                self._budget.mark_uncertain(hold)
             else:
                 # What nobody can price stays charged at what was held for it.
-                self._budget.settle(hold, cost if known else hold.amount)
+                self._budget.settle(hold, bill.cost if bill.known else hold.amount)
             self._warn(run, hold)
         except Exception:
             _log.exception("settling the hold %s failed; its lease decides", hold.id)
-        return cost, known
+        return bill
+
+    def _bill(self, run: Run, permit: Permit, usage: Usage | None) -> Bill:
+        candidate = permit.candidate
+        price = candidate.deployment.model.price
+        if usage is None:
+            return Bill(ZERO, True)
+        said = usage.reported_nanos
+        if price is not None:
+            service = usage.service_tier or candidate.work.service
+            nanos = price.cost_nanos(usage, at=self._clock.time() if price.off_peak else None, service=service)
+        else:
+            nanos = said or 0
+        most = permit.held_nanos if permit.hold is None else permit.hold.amount.nanos
+        if not permit.doubt and price is None and said is not None and said > GENEROUS * most > 1:
+            permit.doubt = f"the provider reports a cost of {Money(said)}, far more than was held for it"
+        if permit.doubt:
+            run.notes.append(f"{candidate.name}: what it cost is uncertain: {permit.doubt}")
+            known = price is not None or permit.hold is not None
+            return Bill(Money(max(nanos, most) if price is not None and not most else most), known, True)
+        if price is None:
+            return Bill(Money(nanos), said is not None)
+        if said is not None and abs(said - nanos) > max(1000, nanos // 100):
+            run.notes.append(f"{candidate.name} reports a cost of {Money(said)}; by its price it is {Money(nanos)}")
+        return Bill(Money(nanos), True)
 
     def _give_back(self, hold: Reservation) -> None:
         try:
@@ -245,11 +278,3 @@ class Billing:
     def close(self) -> None:
         if self._budget is not None:
             self._budget.close()
-
-
-def usage_or_estimate(usage: Usage | None, candidate: Candidate, text: str, tool_text: str = "") -> Usage:
-    """What the provider reported, or a count of our own that says so."""
-    if usage is not None:
-        return usage
-    written = text_tokens(text + tool_text) if text or tool_text else 0
-    return Usage(input_tokens=candidate.work.input_tokens, output_tokens=written, estimated=True)

@@ -95,10 +95,10 @@ class Embedding:
     def _ended(
         self, run: Run, permit: Permit, outcome: Outcome, usage: Usage | None, error: ProviderError | None = None
     ) -> None:
-        cost, known = self._billing.settle(run, permit, usage)
+        bill = self._billing.settle(run, permit, usage)
         attempt = Attempt(
-            deployment=permit.candidate.deployment, outcome=outcome, error=error, usage=usage or Usage(), cost=cost,
-            cost_known=known, started_s=permit.started_s,
+            deployment=permit.candidate.deployment, outcome=outcome, error=error, usage=usage or Usage(),
+            cost=bill.cost, cost_known=bill.known, uncertain=bill.uncertain, started_s=permit.started_s,
             duration_s=max(0.0, run.deadline.elapsed_s() - permit.started_s), role="embedding",
             detail=short(error) if error else "",
         )  # fmt: skip

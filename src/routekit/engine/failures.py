@@ -1,16 +1,32 @@
-"""Pure: what went wrong with an attempt, as an error of the tree, and what it had used."""
+"""Pure: what went wrong with an attempt, as an error of the tree, and what is owed for it."""
 
 from __future__ import annotations
 
-from typing import Any
+import socket
+import ssl
+from collections.abc import Sequence
 
-from routekit.engine.billing import usage_or_estimate
+from routekit.engine.run import Permit
+from routekit.engine.usage import counted, counted_stream
 from routekit.errors import (
+    AuthenticationError,
+    InvalidRequestError,
+    InvalidResponseError,
     ProviderError,
+    ProviderSetupError,
     ProviderTimeoutError,
     ProviderUnavailableError,
+    RateLimitError,
 )
-from routekit.types import Candidate, Deployment, Usage
+from routekit.types import Chunk, Deployment, Usage
+
+_REFUSED = (RateLimitError, AuthenticationError, InvalidRequestError, ProviderSetupError)
+"""Who answers so has not worked on the request."""
+
+_GATEWAY_TIMEOUTS = frozenset({504, 524})
+"""A proxy lost patience with whoever may be at work behind it; 524 is Cloudflare's."""
+
+_UNREACHED = (ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificationError)
 
 
 def as_provider_error(error: BaseException, deployment: Deployment) -> ProviderError | None:
@@ -28,6 +44,7 @@ def as_provider_error(error: BaseException, deployment: Deployment) -> ProviderE
             f"provider {deployment.provider!r} failed with an unclassified {type(error).__name__}",
             deployment=deployment.name,
         )
+        wrapped.unsent = isinstance(error, _UNREACHED)
         if not isinstance(error, OSError):
             wrapped.blame = "local"  # a bug in the plugin says nothing about the deployment
         # Where it happened helps; what it says may repeat a key.
@@ -47,13 +64,33 @@ def _without_text(error: Exception) -> Exception:
     return silent.with_traceback(error.__traceback__)
 
 
-def usage_so_far(candidate: Candidate, chunks: Any) -> Usage:
-    """What an unfinished attempt has used at least: the provider's figure if it came, else a count."""
-    for chunk in reversed(chunks):
-        if chunk.usage is not None:
-            return chunk.usage  # type: ignore[no-any-return]  # chunks are Chunk objects
-    text = "".join(chunk.text for chunk in chunks if isinstance(chunk.text, str))
-    return usage_or_estimate(None, candidate, text)
+def owed(failure: ProviderError | None, permit: Permit, chunks: Sequence[Chunk]) -> tuple[Usage | None, str]:
+    """What an attempt that ended in a failure, or was given up (None), has used; and why that is uncertain, or "".
+
+    None: nothing was worked on. Whatever was sent is owed, unless the failure proves the opposite: what was
+    reported, else the input and what was received. Of a whole answer nobody knows how much of it was
+    written when its call was given up, timed out or lost its connection: it is uncertain.
+    """
+    if failure is not None and failure.usage is not None:
+        found = counted(failure.usage, permit.candidate, {})
+        return found.usage, found.doubt
+    if not permit.sent or (failure is not None and not was_worked_on(failure)):
+        return None, ""
+    if permit.streamed:
+        found = counted_stream(permit.candidate, chunks)
+        return found.usage, found.doubt
+    usage = counted(None, permit.candidate, {"content": getattr(failure, "received", "")}).usage
+    if failure is not None and (isinstance(failure, InvalidResponseError) or failure.status == 200):
+        return usage, ""  # it came to its end, and this is what came
+    return usage, "it was sent, and may have been answered to the end"
+
+
+def was_worked_on(failure: ProviderError) -> bool:
+    """Whether the provider may have worked on what it failed at."""
+    if failure.unsent or isinstance(failure, _REFUSED):
+        return False
+    status = failure.status
+    return status is None or status < 400 or status in _GATEWAY_TIMEOUTS
 
 
 def short(error: ProviderError) -> str:

@@ -46,7 +46,8 @@ class Own(NamedTuple):
 class Run:
     """Mutable, owned by one request. `used` counts the attempts that the limit of attempts counts.
 
-    `holds` numbers the holds; `unbilled_nanos` is what an answer under review costs, not yet recorded.
+    `holds` numbers the holds; `held_nanos` is what attempts under way could cost at most;
+    `unbilled_nanos` is what an answer under review costs, not yet recorded.
     `removed_tokens` is what compressors took out; `baseline` finds the deployment that it is compared with.
     `vectors` are the question's, by embedder, None where it could not be embedded.
     `own` has what single deployments are sent instead of the request.
@@ -61,6 +62,7 @@ class Run:
         "cost_nanos",
         "deadline",
         "decision",
+        "held_nanos",
         "holds",
         "id",
         "notes",
@@ -84,6 +86,7 @@ class Run:
         self.cost_nanos = 0
         self.cost_known = True
         self.holds = 0
+        self.held_nanos = 0
         self.unbilled_nanos = 0
         self.used = 0
         self.ticket: int | None = None
@@ -210,11 +213,13 @@ class Permit:
     `hedge_nanos` is what it took of the budget of hedges, None for what is none; `retries` says that it
     asks the same deployment again; `gap_s` is the longest silence between two of its pieces; `shared` names
     it where limits are counted together with other machines; at `renew_at_s` a stream renews what is held for it.
+    `held_nanos` is what it could cost at most, as the request itself counts it; `sent` says that the provider was
+    called, `streamed` that it answers in pieces; `doubt` is why what it used is uncertain, "" where it is not.
     """
 
     __slots__ = (
-        "admission", "candidate", "gap_s", "hedge_nanos", "hold", "place", "renew_at_s", "retries", "role", "shared",
-        "started_s", "ttft_s",
+        "admission", "candidate", "doubt", "gap_s", "hedge_nanos", "held_nanos", "hold", "place", "renew_at_s",
+        "retries", "role", "sent", "shared", "started_s", "streamed", "ttft_s",
     )  # fmt: skip
 
     def __init__(self, candidate: Candidate, admission: Admission, place: int, role: str, started_s: float) -> None:
@@ -230,6 +235,9 @@ class Permit:
         self.hedge_nanos: int | None = None
         self.retries = False
         self.shared: str | None = None
+        self.held_nanos = 0
+        self.sent = self.streamed = False
+        self.doubt = ""
 
 
 class Answered:

@@ -8,15 +8,15 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
 from routekit.engine.asking import Asking
-from routekit.engine.assemble import arguments_of, chunks_of, logprobs_of_all, message_of
+from routekit.engine.assemble import chunks_of, logprobs_of_all, message_of
 from routekit.engine.attempts import Failure
-from routekit.engine.billing import usage_or_estimate
 from routekit.engine.chain import Chain, Opened
 from routekit.engine.continuing import Joint, continuable
-from routekit.engine.failures import as_provider_error, usage_so_far
+from routekit.engine.failures import as_provider_error
 from routekit.engine.io import IO
 from routekit.engine.run import Run, copied
 from routekit.engine.traffic import Traffic
+from routekit.engine.usage import Counted, counted, counted_stream
 from routekit.engine.watchdog import PACE_WINDOW_S, Pace
 from routekit.errors import (
     InvalidResponseError,
@@ -218,7 +218,8 @@ class LiveStream:
 
     def _leave(self, part: _Part) -> None:
         self._io.discard(part.handle)
-        self._asking.ended(self._run, part.permit, "cancelled", usage_so_far(part.permit.candidate, part.chunks))
+        usage, part.permit.doubt = counted_stream(part.permit.candidate, part.chunks)
+        self._asking.ended(self._run, part.permit, "cancelled", usage)
 
     async def _finish(self, part: _Part) -> None:
         reason = next((chunk.finish_reason for chunk in reversed(part.chunks) if chunk.finish_reason), None)
@@ -339,24 +340,24 @@ class LiveStream:
         return _Part(opened, joint, None if least is None else Pace(least, now_s))
 
     def _end(self, part: _Part, outcome: Outcome, failure: ProviderError | None = None) -> None:
-        self._asking.ended(self._run, part.permit, outcome, self._usage(part), failure)
+        usage, part.permit.doubt = self._counted(part)
+        self._asking.ended(self._run, part.permit, outcome, usage, failure)
 
     @staticmethod
-    def _usage(part: _Part) -> Usage:
+    def _counted(part: _Part) -> Counted:
         try:
             message = message_of(part.chunks)
         except Exception:
-            return usage_so_far(part.permit.candidate, part.chunks)
+            return counted_stream(part.permit.candidate, part.chunks)
         usage: Usage | None = next((chunk.usage for chunk in reversed(part.chunks) if chunk.usage is not None), None)
-        content = message.get("content")
-        text = content if isinstance(content, str) else ""
-        return usage_or_estimate(usage, part.permit.candidate, text, arguments_of(message))
+        pieces = 0 if usage is not None else sum(1 for chunk in part.chunks if chunk.has_content)
+        return counted(usage, part.permit.candidate, message, pieces)
 
     def _result(self, part: _Part, message: Message, reason: str | None) -> RouteResult:
         chunks = self._chunks
         model = next((chunk.model for chunk in part.chunks if chunk.model), None)
         return self._run.result(
-            message, reason, self._usage(part), part.permit.candidate.deployment, model, part.permit.ttft_s,
+            message, reason, self._counted(part).usage, part.permit.candidate.deployment, model, part.permit.ttft_s,
             logprobs=logprobs_of_all(chunks),
         )  # fmt: skip
 

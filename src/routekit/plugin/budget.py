@@ -44,6 +44,14 @@ class Budget(ABC):
     def release(self, reservation: Reservation) -> None:
         """Gives the hold back: nothing was spent."""
 
+    def mark_uncertain(self, reservation: Reservation) -> None:
+        """Ends the hold at its whole amount: the call was sent, and nobody knows what it was billed.
+
+        A store that keeps entries notes that this is so, until `Ledger.correct` says what it was. Idempotent
+        and quick, as `settle` is.
+        """
+        self.settle(reservation, reservation.amount)
+
     @abstractmethod
     def balance(self, charge: Charge) -> Balance:
         """What is spent and held under all of this charge's keys."""
@@ -117,8 +125,10 @@ class Ledger(Budget):
     def correct(self, hold_id: str, actual: Money) -> None:
         """Replaces the worst case of an uncertain hold by what its call did cost, once it is known.
 
+        A store that can find what it has settled may correct that, too: a report can be wrong.
+
         Raises:
-            InvalidInputError: there is no uncertain hold of this id.
+            InvalidInputError: there is no such hold, or its call is still under way.
         """
 
     @abstractmethod

@@ -14,8 +14,9 @@ from routekit.types.money import Money, nanos_from_usd
 from routekit.types.usage import Usage
 
 TOKENS_PER_PRICE = 1_000_000
-WORST_SLACK = 8
-"""Each of at most eight buckets of a bill is rounded up by less than one nano-dollar; see `Price.worst_nanos`."""
+_TIERED = ("input", "output", "cached_input", "cache_write", "reasoning", "cache_write_1h")
+WORST_SLACK = 9
+"""Each of at most nine buckets of a bill is rounded up by less than one nano-dollar; see `Price.worst_nanos`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class Tier:
     cached_input: int | None = None
     cache_write: int | None = None
     reasoning: int | None = None
+    cache_write_1h: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,8 @@ class Price:
     """What a model charges, in nano-dollars per million tokens; each component is rounded up once.
 
     A component that is None is charged like its general kind: cached input, cache writes, audio and images
-    like input; reasoning and audio like output. `per_request` is in nano-dollars. `tiers` hold for long
+    like input; reasoning and audio like output; cache writes for an hour (`cache_write_1h`) twice as much as input
+    where writes have a price above it, as Anthropic charges. `per_request` is in nano-dollars. `tiers` hold for long
     requests, `services` for the named service tiers of a provider ("batch", "flex", "priority"),
     `off_peak` at some hours. `source` says who published it, `as_of` (YYYY-MM-DD) when it was so.
 
@@ -78,6 +81,7 @@ class Price:
     audio_input: int | None = None
     audio_output: int | None = None
     image_input: int | None = None
+    cache_write_1h: int | None = None
     tiers: tuple[Tier, ...] = ()
     services: tuple[tuple[str, Price], ...] = ()
     off_peak: tuple[OffPeak, ...] = ()
@@ -115,14 +119,22 @@ class Price:
         return price if tier is None else price._in(tier)
 
     def worst_nanos(self, input_tokens: int, output_tokens: int, service: str | None = None) -> int:
-        """The most that so many tokens can cost, whichever bucket and tier they fall into."""
-        if not self.tiers and not self.services:
+        """The most that so many tokens can cost, whichever bucket and tier they fall into.
+
+        Whoever asks for a service tier may be served by the usual one instead, and under "auto" by any.
+        """
+        if not self.tiers and (service is None or not self.services):
             return self._worst(input_tokens, output_tokens)
-        base = self.for_request(0, service)
-        reachable = (tier for tier in base.tiers if input_tokens > tier.above_tokens)
-        # Of a tier, only the prices matter: with all input in it, it is an upper bound for whoever is in it.
-        prices = (base, *(base._in(tier) for tier in reachable))
-        return max(price._worst(input_tokens, output_tokens) for price in prices)
+        usual = (replace(self, services=()),)
+        named = () if service is None else tuple(p for name, p in self.services if name == service or service == "auto")
+        worst = 0
+        for base in (*usual, *named):
+            worst = max(worst, base._worst(input_tokens, output_tokens))
+            for tier in base.tiers:
+                # Of a tier, only the prices matter: with all input in it, it is an upper bound for whoever is in it.
+                if input_tokens > tier.above_tokens:
+                    worst = max(worst, base._in(tier)._worst(input_tokens, output_tokens))
+        return worst
 
     def scaled(self, percent: int) -> Price:
         """The same prices at so many per cent, each rounded up."""
@@ -130,7 +142,7 @@ class Price:
         def part(value: int | None) -> int | None:
             return None if value is None else -(-value * percent // 100)
 
-        prices = ("input", "output", "cached_input", "cache_write", "reasoning")
+        prices = _TIERED
         media = ("per_request", "audio_input", "audio_output", "image_input")
         tiers = tuple(
             Tier(above_tokens=tier.above_tokens, **{name: part(getattr(tier, name)) for name in prices})
@@ -138,6 +150,14 @@ class Price:
         )
         changes: dict[str, Any] = {name: part(getattr(self, name)) for name in (*prices, *media)}
         return replace(self, tiers=tiers, services=(), **changes)
+
+    @property
+    def _hour_write(self) -> int:
+        """What a token costs that is written into a cache for an hour; never less than one written for minutes."""
+        if self.cache_write_1h is not None:
+            return max(self.cache_write_1h, self.cache_write or 0)
+        write = self.input if self.cache_write is None else self.cache_write
+        return max(write, 2 * self.input) if write > self.input else write
 
     @property
     def is_free(self) -> bool:
@@ -156,11 +176,7 @@ class Price:
         return plain
 
     def _in(self, tier: Tier) -> Price:
-        changes = {
-            name: value
-            for name in ("input", "output", "cached_input", "cache_write", "reasoning")
-            if (value := getattr(tier, name)) is not None
-        }
+        changes = {name: value for name in _TIERED if (value := getattr(tier, name)) is not None}
         return replace(self, tiers=(), services=(), **changes)
 
     def _cost(self, usage: Usage, percent: int = 100) -> int:
@@ -179,7 +195,12 @@ class Price:
         if read:
             total += _component(read, self.input if self.cached_input is None else self.cached_input, percent)
         if write:
-            total += _component(write, self.input if self.cache_write is None else self.cache_write, percent)
+            each, hourly = self.input if self.cache_write is None else self.cache_write, self._hour_write
+            if usage.cache_write_1h_tokens and hourly != each:
+                hour = min(write, usage.cache_write_1h_tokens)
+                write -= hour
+                total += _component(hour, hourly, percent)
+            total += _component(write, each, percent)
         said = usage.output_tokens
         if self.reasoning is not None and usage.reasoning_tokens:
             said -= usage.reasoning_tokens
@@ -192,13 +213,14 @@ class Price:
 
     def _worst(self, input_tokens: int, output_tokens: int) -> int:
         dearest_in = max(
-            self.input, self.cached_input or 0, self.cache_write or 0, self.audio_input or 0, self.image_input or 0
+            self.input, self.cached_input or 0, self._hour_write, self.audio_input or 0, self.image_input or 0
         )
         dearest_out = max(self.output, self.reasoning or 0, self.audio_output or 0)
         if not dearest_in and not dearest_out:
             return self.per_request
-        # Five buckets of input and three of output, each rounded up once: two of them are counted below.
-        slack = 3 if self.audio_input is self.audio_output is self.image_input is None else WORST_SLACK - 2
+        # Six buckets of input and three of output, each rounded up once: two of them are counted below.
+        slack = 3 if self.audio_input is self.audio_output is self.image_input is None else WORST_SLACK - 3
+        slack += self._hour_write != (self.input if self.cache_write is None else self.cache_write)
         return _component(input_tokens, dearest_in) + _component(output_tokens, dearest_out) + self.per_request + slack
 
 

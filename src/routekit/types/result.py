@@ -125,7 +125,8 @@ class Attempt:
     """One upstream call, failed ones too. Times are seconds; `started_s` counts from the request's start.
 
     `role` says what it was for: "answer", or "judge", "embedding", "compressor". `detail` is the
-    reason of an escalation or a short form of the error.
+    reason of an escalation or a short form of the error. `uncertain` says that `cost` is its worst case: it was
+    sent, and nobody knows what it was billed. `reported_cost` is what the provider itself says, where it does.
     """
 
     deployment: Deployment
@@ -139,6 +140,12 @@ class Attempt:
     ttft_s: float | None = None
     role: str = "answer"
     detail: str = ""
+    uncertain: bool = False
+
+    @property
+    def reported_cost(self) -> Money | None:
+        said = self.usage.reported_nanos
+        return None if said is None else Money(said)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for records."""
@@ -152,6 +159,7 @@ class Attempt:
             "cost_usd": float(self.cost.usd),
             "cost_nanos": self.cost.nanos,
             "cost_known": self.cost_known,
+            "uncertain": self.uncertain,
             "duration_s": self.duration_s,
             "ttft_s": self.ttft_s,
             "role": self.role,

@@ -12,8 +12,10 @@ class Usage:
     """Token counts in inclusive buckets, as in OpenTelemetry's GenAI conventions.
 
     `input_tokens` includes `cache_read_tokens` and `cache_write_tokens`; `output_tokens` includes
-    `reasoning_tokens`; what was heard, seen and spoken is in them, too. `estimated` says that a provider
-    reported none and these were counted here.
+    `reasoning_tokens`; what was heard, seen and spoken is in them, too. `cache_write_1h_tokens` are those of
+    `cache_write_tokens` that are kept for an hour, which costs more. `estimated` says that a provider
+    reported none and these were counted here. `service_tier` is the tier that served, `reported_nanos` what the
+    provider itself says that the call cost, in nano-dollars; both None where it does not say.
 
     >>> (Usage(input_tokens=3) + Usage(output_tokens=4)).total_tokens
     7
@@ -28,6 +30,9 @@ class Usage:
     audio_output_tokens: int = 0
     image_input_tokens: int = 0
     estimated: bool = False
+    cache_write_1h_tokens: int = 0
+    service_tier: str | None = None
+    reported_nanos: int | None = None
 
     @property
     def total_tokens(self) -> int:
@@ -44,37 +49,38 @@ class Usage:
             audio_output_tokens=self.audio_output_tokens + other.audio_output_tokens,
             image_input_tokens=self.image_input_tokens + other.image_input_tokens,
             estimated=self.estimated or other.estimated,
+            cache_write_1h_tokens=self.cache_write_1h_tokens + other.cache_write_1h_tokens,
+            service_tier=self.service_tier if self.service_tier == other.service_tier else None,
+            reported_nanos=_sum(self.reported_nanos, other.reported_nanos),
         )
 
-    def to_dict(self) -> dict[str, int | bool]:
+    def to_dict(self) -> dict[str, int | bool | str]:
         return {
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "cache_read_tokens": self.cache_read_tokens,
             "cache_write_tokens": self.cache_write_tokens,
             "reasoning_tokens": self.reasoning_tokens,
-            **{name: value for name in _MEDIA if (value := getattr(self, name))},
+            **{name: value for name in _SELDOM if (value := getattr(self, name))},
             "estimated": self.estimated,
         }
 
     @classmethod
     def from_openai(cls, usage: Mapping[str, Any]) -> Usage:
-        """From the ``usage`` object of a Chat Completions answer; absent details count as zero."""
-        prompt = usage.get("prompt_tokens_details") or {}
-        completion = usage.get("completion_tokens_details") or {}
-        return cls(
-            input_tokens=int(usage.get("prompt_tokens") or 0),
-            output_tokens=int(usage.get("completion_tokens") or 0),
-            cache_read_tokens=int(prompt.get("cached_tokens") or 0),
-            cache_write_tokens=int(prompt.get("cache_write_tokens") or prompt.get("cache_creation_tokens") or 0),
-            reasoning_tokens=int(completion.get("reasoning_tokens") or 0),
-            audio_input_tokens=int(prompt.get("audio_tokens") or 0),
-            audio_output_tokens=int(completion.get("audio_tokens") or 0),
-            image_input_tokens=int(prompt.get("image_tokens") or 0),
-        )
+        """From the ``usage`` object of an answer; see `read_usage`. What says nothing is a usage of zeros."""
+        from routekit.types.reported import read_usage
+
+        return read_usage(usage) or NO_USAGE
 
 
-_MEDIA = ("audio_input_tokens", "audio_output_tokens", "image_input_tokens")
+_SELDOM = (
+    "audio_input_tokens", "audio_output_tokens", "image_input_tokens", "cache_write_1h_tokens", "service_tier",
+    "reported_nanos",
+)  # fmt: skip
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return one if other is None else other if one is None else one + other
 
 
 NO_USAGE = Usage()

@@ -206,7 +206,7 @@ def test_a_ceiling_in_money_bounds_the_whole_chain(face: Face) -> None:
 
 
 def test_a_budget_blocks_before_anything_is_sent(face: Face) -> None:
-    provider = ScriptedProvider(Reply("x", usage=Usage(output_tokens=100)))
+    provider = ScriptedProvider(Reply("x", usage=Usage(input_tokens=10, output_tokens=95)))
     budgets = [{"scope": "project:p", "limit_usd": 0.0005}]
     router = scripted_router({"a": provider}, config={"router": {"budget_store": "memory"}, "budgets": budgets})
     scopes = {"project": "p"}

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from typing import Literal
 
 from routekit.errors import BudgetExceededError, BudgetUnavailableError, InvalidInputError
 from routekit.types import Charge, Hold, LedgerEntry, Money, Reservation
 
 EXPIRED_KEPT_S = 7 * 86_400.0
 """How long a hold that was given back unsent is remembered, should an end come for it after all."""
+
+UNCERTAIN: Literal["uncertain"] = "uncertain"
+Ending = int | None | Literal["uncertain"]
+"""How a hold ends: spent so much (nano-dollars), given back, or spent at its whole amount until somebody knows."""
 
 _OPEN = "('reserved', 'sent')"
 
@@ -74,12 +79,22 @@ def mark_sent(database: sqlite3.Connection, reservation: Reservation, now: float
     return changed.rowcount == 1
 
 
-def end(database: sqlite3.Connection, reservation: Reservation, actual: int | None, now: float) -> None:
-    """Turns the hold into spending, or gives it back where `actual` is None. No hold, no effect."""
+def end(database: sqlite3.Connection, reservation: Reservation, actual: Ending, now: float) -> None:
+    """Turns the hold into spending, or gives it back where `actual` is None. No hold, no effect.
+
+    Where it is `UNCERTAIN`, the whole amount counts as spent and the hold stays, to be corrected.
+    """
     hold = database.execute("SELECT keys, amount, state FROM holds WHERE id = ?", (reservation.id,)).fetchone()
     if hold is None:
         return
     keys, amount, state = json.loads(hold[0]), hold[1], hold[2]
+    if actual == UNCERTAIN:
+        if state != "uncertain":
+            database.execute("UPDATE holds SET state = 'uncertain' WHERE id = ?", (reservation.id,))
+            held = 0 if state == "expired" else -amount
+            label = (reservation.deployment, reservation.request_id)
+            _enter(database, "uncertain", reservation.id, keys, amount, held, now, label)
+        return
     database.execute("DELETE FROM holds WHERE id = ?", (reservation.id,))
     spent = actual or 0
     if state == "uncertain":  # counted as spent already
@@ -125,14 +140,22 @@ def expire(database: sqlite3.Connection, now: float) -> None:
 
 
 def correct(database: sqlite3.Connection, hold_id: str, actual: int, now: float) -> None:
-    """Replaces the worst case of an uncertain hold by what was billed."""
-    hold = database.execute(
-        "SELECT keys, amount, deployment, request_id FROM holds WHERE id = ? AND state = 'uncertain'", (hold_id,)
-    ).fetchone()
-    if hold is None:
-        raise InvalidInputError(f"there is no uncertain hold {hold_id!r}; `routekit ledger holds` lists them")
+    """Replaces what is booked for a hold, uncertain or settled, by what was billed: by an entry of the difference."""
+    open_one = database.execute(f"SELECT 1 FROM holds WHERE id = ? AND state IN {_OPEN}", (hold_id,)).fetchone()  # noqa: S608 - a constant
+    booked = database.execute(
+        "SELECT key, scope, sum(spent), max(deployment), max(request_id) FROM entries "
+        "WHERE hold = ? GROUP BY key, scope",
+        (hold_id,),
+    ).fetchall()
+    if open_one is not None or not booked:
+        raise InvalidInputError(
+            f"there is no uncertain or settled hold {hold_id!r}"
+            f"{': its call is still under way' if open_one else ''}; `routekit ledger holds` lists those that are "
+            "uncertain, `routekit ledger export` every entry with its hold"
+        )
     database.execute("DELETE FROM holds WHERE id = ?", (hold_id,))
-    _enter(database, "correct", hold_id, json.loads(hold[0]), actual - hold[1], 0, now, (hold[2], hold[3]))
+    for key, scope, spent, deployment, request_id in booked:
+        _enter(database, "correct", hold_id, [(key, scope)], actual - spent, 0, now, (deployment, request_id))
 
 
 def holds(database: sqlite3.Connection) -> list[Hold]:

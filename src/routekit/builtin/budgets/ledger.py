@@ -90,6 +90,9 @@ class LedgerBudget(Ledger):
         with contextlib.suppress(BudgetUnavailableError), self._transaction() as database:
             book.renew(database, reservation, self._time())
 
+    def mark_uncertain(self, reservation: Reservation) -> None:
+        self._end(End(reservation, book.UNCERTAIN))
+
     def balance(self, charge: Charge) -> Balance:
         with self._failing_closed(), self._file().reading(self._pin, self._wait_s, self._time) as database:
             spent, reserved = book.used(database, charge)

@@ -23,10 +23,10 @@ _log = logging.getLogger("routekit.ledger")
 
 
 class End(NamedTuple):
-    """`actual` in nano-dollars; None: released."""
+    """`actual` in nano-dollars; None: released; `book.UNCERTAIN`: spent at its whole amount, until it is corrected."""
 
     reservation: Reservation
-    actual: int | None
+    actual: book.Ending
 
 
 class Ends:

@@ -14,6 +14,7 @@ import sys
 import threading
 import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any, cast
@@ -25,6 +26,7 @@ from routekit.builtin.providers.litellm_errors import classify
 from routekit.errors import InvalidResponseError, ProviderError, ProviderSetupError, ProviderTimeoutError
 from routekit.plugin import Embeddings, Once, Options, PluginContext, Provider, ProviderCall, ProviderPlugin, offload
 from routekit.types import Answer, Choice, Chunk, Deployment, Message, Usage
+from routekit.types.reported import read_usage
 
 _LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 _KEPT_HEADERS = ("ratelimit", "retry-after", "request-id", "trace-id")
@@ -297,7 +299,8 @@ class _ChunkReader:
     def read(self, raw: Any) -> Iterator[Chunk]:
         usage = None
         if (reported := getattr(raw, "usage", None)) is not None:
-            usage = usage_of(_plain(reported), estimated=self._counted_by_litellm())
+            tier = getattr(raw, "service_tier", None)
+            usage = usage_of(_plain(reported), tier, estimated=self._counted_by_litellm())
         choice: Any = next((choice for choice in raw.choices if not getattr(choice, "index", 0)), None)
         delta = _plain(choice.delta) if choice is not None and choice.delta is not None else {}
         reason = getattr(choice, "finish_reason", None)
@@ -494,7 +497,7 @@ def _answer(response: Any) -> Answer:
     return Answer(
         message=message,
         finish_reason=choice.finish_reason,
-        usage=usage_of(_plain(reported)) if reported is not None else None,
+        usage=None if reported is None else usage_of(_plain(reported), getattr(response, "service_tier", None)),
         model=hidden.get("provider_response_model") or response.model,
         logprobs=_plain(logprobs) if logprobs is not None else None,
         headers=_headers(hidden.get("additional_headers") or {}),
@@ -516,34 +519,10 @@ def _beside(response: Any) -> dict[str, Any]:
     return {key: value for key, value in found if value}
 
 
-def usage_of(reported: Mapping[str, Any], *, estimated: bool = False) -> Usage | None:
-    """Inclusive buckets from litellm's usage; None where it is all zero, which litellm says for "not reported".
-
-    litellm adds cached tokens to the prompt for most vendors and reasoning to the output; where the
-    figures show that it did not (parts larger than the whole, a total that adds up otherwise), it
-    is done here.
-    """
-    usage = Usage.from_openai(reported)
-    read = usage.cache_read_tokens or int(
-        reported.get("cache_read_input_tokens") or reported.get("prompt_cache_hit_tokens") or 0
-    )
-    write = usage.cache_write_tokens or int(reported.get("cache_creation_input_tokens") or 0)
-    taken, made, thought = usage.input_tokens, usage.output_tokens, usage.reasoning_tokens
-    total = int(reported.get("total_tokens") or 0)
-    if read + write > taken or (read + write and total == taken + read + write + made):
-        taken += read + write
-    if thought > made or (thought and total == taken + made + thought):
-        made += thought
-    if not (taken or made):
-        return None
-    return Usage(
-        input_tokens=taken,
-        output_tokens=made,
-        cache_read_tokens=read,
-        cache_write_tokens=write,
-        reasoning_tokens=thought,
-        estimated=estimated,
-    )
+def usage_of(reported: Mapping[str, Any], tier: Any = None, *, estimated: bool = False) -> Usage | None:
+    """Inclusive buckets from litellm's usage; None where it is all zero, which litellm says for "not reported"."""
+    usage = read_usage(reported, tier)
+    return replace(usage, estimated=True) if usage is not None and estimated else usage
 
 
 def _embeddings(response: Any) -> Embeddings:
@@ -551,7 +530,7 @@ def _embeddings(response: Any) -> Embeddings:
     usage = _plain(response.usage) if getattr(response, "usage", None) is not None else {}
     return Embeddings(
         vectors=tuple(tuple(float(x) for x in row["embedding"]) for row in rows),
-        input_tokens=int(usage.get("prompt_tokens") or 0) or None,
+        input_tokens=None if (read := read_usage(usage)) is None else read.total_tokens,
         model=getattr(response, "model", None),
     )
 

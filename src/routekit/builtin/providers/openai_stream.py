@@ -9,18 +9,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from routekit.builtin.providers.openai_errors import Redact, error_inside
-from routekit.builtin.providers.openai_wire import (
-    beside,
-    inflater,
-    is_answer,
-    message_in,
-    read_answer,
-    read_usage,
-)
+from routekit.builtin.providers.openai_wire import beside, inflater, is_answer, message_in, read_answer
 from routekit.errors import InvalidResponseError, ProviderError, ProviderUnavailableError
 from routekit.plugin import Answer, Chunk, ProviderCall
 from routekit.plugin.deltas import add_up
 from routekit.plugin.toolcalls import ToolCalls
+from routekit.types.reported import read_usage
 
 GRACE_S = 0.5
 """How long the usage may come after the finish reason, on endpoints that then leave the connection open."""
@@ -127,7 +121,7 @@ class ChunkReader:
 
     __slots__ = (
         "_call", "_called", "_decoder", "_head", "_index", "_inflate", "_left", "_limit", "_lines", "_redact",
-        "_started", "content", "done", "error", "finished",
+        "_started", "_tier", "content", "done", "error", "finished",
     )  # fmt: skip
 
     def __init__(self, call: ProviderCall, limit: int, redact: Redact) -> None:
@@ -141,6 +135,7 @@ class ChunkReader:
         self._head = b""
         self._lines: list[bytes] | None = None  # of a body that is JSON
         self._index: Any = None
+        self._tier: Any = None
         self.content = self.done = self.finished = False
         self.error: ProviderError | None = None
 
@@ -268,8 +263,11 @@ class ChunkReader:
         choices = data.get("choices")
         usage = data.get("usage")
         extra = beside(data)
+        if (tier := data.get("service_tier")) is not None:
+            self._tier = tier
         if not choices:
-            return Chunk(extra, None, read_usage(usage), data.get("model")) if usage or extra else None
+            counts = read_usage(usage, self._tier)
+            return Chunk(extra, None, counts, data.get("model")) if counts is not None or extra else None
         choice = choices[0]
         index = choice.get("index") or 0
         if self._index is None:
@@ -283,7 +281,7 @@ class ChunkReader:
         chunk = Chunk(
             {**(delta or _EMPTY), **extra} if extra else delta or _EMPTY,
             reason,
-            read_usage(usage) if usage else None,
+            read_usage(usage, self._tier) if usage else None,
             data.get("model"),
             choice.get("logprobs"),
         )

@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 from routekit.builtin.providers.openai_errors import Redact, error_inside
 from routekit.errors import InvalidRequestError, InvalidResponseError
 from routekit.plugin import Answer, Embeddings, ProviderCall
-from routekit.types import Choice, Deployment, Usage, follows_tool_results
+from routekit.types import Choice, Deployment, follows_tool_results
+from routekit.types.reported import read_usage
 
 ERROR_BODY_BYTES = 65_536
 """As much of an error's body is read."""
@@ -112,15 +113,13 @@ def answer_in(data: Mapping[str, Any], call: ProviderCall, headers: Mapping[str,
     reason = choice.get("finish_reason")
     if message is None:
         _invalid(name, "its choice has no message")
-    usage = data.get("usage")
-    read = read_usage(usage) if usage else None
     if not is_answer(message, reason, call):
-        _invalid(name, "its message is empty: no content, tool calls or refusal", read)
+        _invalid(name, "its message is empty: no content, tool calls or refusal")
     message.setdefault("role", "assistant")
     return Answer(
         message={**message, **beside(data)},  # type: ignore[typeddict-item]  # a message of the wire is one of ours
         finish_reason=reason,
-        usage=read,
+        usage=read_usage(data.get("usage"), data.get("service_tier")),
         model=data.get("model"),
         logprobs=choice.get("logprobs"),
         headers=headers,
@@ -183,37 +182,8 @@ def read_embeddings(payload: bytes, deployment: Deployment, count: int, redact: 
         vectors = None
     if vectors is None or len(vectors) != count or not all(vectors):
         _invalid(deployment.name, f"it does not hold {count} vectors")
-    usage = data.get("usage")
-    read = read_usage(usage) if usage else None
-    return Embeddings(vectors=tuple(vectors), input_tokens=read.input_tokens if read else None, model=data.get("model"))
-
-
-def read_usage(usage: Any) -> Usage | None:
-    """Token counts, or None where what is there makes no sense.
-
-    Beyond OpenAI's fields: DeepSeek's `prompt_cache_hit_tokens`, and Anthropic's `cache_read_input_tokens` and
-    `cache_creation_input_tokens` as gateways pass them on, which some count beside `prompt_tokens` and not inside.
-    """
-    try:
-        found = Usage.from_openai(usage)
-        read = found.cache_read_tokens or int(
-            usage.get("prompt_cache_hit_tokens") or usage.get("cache_read_input_tokens") or 0
-        )
-        written = found.cache_write_tokens or int(usage.get("cache_creation_input_tokens") or 0)
-    except (TypeError, ValueError, AttributeError):
-        return None
-    if min(found.input_tokens, found.output_tokens, found.reasoning_tokens, read, written) < 0:
-        return None
-    if read == found.cache_read_tokens and written == found.cache_write_tokens:
-        return found
-    beside = read + written if read + written > found.input_tokens else 0
-    return Usage(
-        input_tokens=found.input_tokens + beside,
-        output_tokens=found.output_tokens,
-        cache_read_tokens=read,
-        cache_write_tokens=written,
-        reasoning_tokens=found.reasoning_tokens,
-    )
+    read = read_usage(data.get("usage"))
+    return Embeddings(vectors=tuple(vectors), input_tokens=read.total_tokens if read else None, model=data.get("model"))
 
 
 def kept_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:

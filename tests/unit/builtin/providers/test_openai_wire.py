@@ -32,6 +32,7 @@ from routekit.errors import (
 )
 from routekit.plugin import ProviderCall
 from routekit.types import Deployment, Model, Usage
+from routekit.types.reported import read_usage
 
 HERE = Deployment(name="here", provider="openai-compatible", model=Model(id="m"))
 LIMIT = 1_000_000
@@ -345,7 +346,7 @@ class TestBodies:
         ],
     )
     def test_usage_in_every_dialect(self, usage: Any, expected: Usage | None) -> None:
-        assert wire.read_usage(usage) == expected
+        assert read_usage(usage) == expected
 
     def test_embeddings_must_be_as_many_as_the_texts(self) -> None:
         rows = [{"index": 1, "embedding": [2]}, {"index": 0, "embedding": [1]}]
