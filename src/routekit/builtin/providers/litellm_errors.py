@@ -89,6 +89,10 @@ _OTHER_4XX, _5XX, _BUG = (
     Row("", InvalidResponseError, answered=False),
 )
 
+_UNREACHED = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ConnectionRefusedError", "gaierror",
+                        "ClientConnectorError", "ConnectionTimeoutError"})  # fmt: skip
+"""Of httpx and aiohttp: nothing was sent."""
+
 _PARSING = (KeyError, IndexError, TypeError, AttributeError)
 _SECRET = re.compile(
     r"(?i)(bearer\s+)[^\s\"',}]+"
@@ -123,12 +127,14 @@ def classify(
     if missing is not None:
         return ProviderSetupError(_how_to_install(missing, secrets), deployment=deployment)
     row, status = _row(error)
-    return row.error(
+    failure = row.error(
         _message(error, row, deployment, secrets),
         deployment=deployment,
         status=status if row.answered else None,
         retry_after_s=_retry_after_s(error, now),
     )
+    failure.unsent = any(type(link).__name__ in _UNREACHED for link in _chain(error))
+    return failure
 
 
 def redacted(text: str, secrets: Iterable[str] = ()) -> str:

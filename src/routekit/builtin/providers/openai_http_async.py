@@ -38,6 +38,8 @@ _IDLE_S = 0.05
 _KEEPALIVE_S = 30.0
 _LARGE_BODY = 2**20  # aiohttp wants larger ones as a file
 _FAILURES = (aiohttp.ClientError, TimeoutError, OSError, RuntimeError, ValueError)
+_UNREACHED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+"""Of a request that ends so (refused, no address, no TLS, no connection in time), nothing was sent."""
 
 
 class _Session:
@@ -134,6 +136,11 @@ class AsyncClient:
 
     def failure(self, error: Exception, deployment: str) -> ProviderError:
         """A failure of the transport as one of ours, without its cause."""
+        failure = self._failure(error, deployment)
+        failure.unsent = isinstance(error, _UNREACHED)
+        return failure
+
+    def _failure(self, error: Exception, deployment: str) -> ProviderError:
         if isinstance(error, TimeoutError):
             what = "connecting took too long" if isinstance(error, aiohttp.ServerTimeoutError) else "no answer in time"
             return ProviderTimeoutError(f"deployment {deployment!r}: {what}", deployment=deployment)

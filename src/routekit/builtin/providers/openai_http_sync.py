@@ -51,6 +51,13 @@ _FAILURES = (HTTPError, http.client.HTTPException, OSError, ValueError, Attribut
 """The last two are what a pool or response says that another thread closed."""
 
 
+_UNREACHED = (
+    urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.EmptyPoolError,
+    urllib3.exceptions.ProxyError,
+)  # fmt: skip
+"""Of a request that ends so, nothing was sent."""
+
+
 class BoundedSocket:
     """A socket whose timeout is a deadline: `settimeout(t)` bounds all that follows, not each read, to t seconds."""
 
@@ -336,8 +343,10 @@ class SyncClient:
         if head is None:
             head = self._heads[url] = _head(url, self._headers)
         pool = self._pool
-        connection = pool._get_conn(timeout=timeout_s)  # none that the server has closed
+        sent = False
+        connection = None
         try:
+            connection = pool._get_conn(timeout=timeout_s)  # none that the server has closed
             if connection.sock is None:
                 connection.timeout = min(_left_s(by), self._connect_timeout_s)
                 connection.connect()
@@ -345,12 +354,15 @@ class SyncClient:
             sock.settimeout(_left_s(by))
             with contextlib.suppress(BrokenPipeError):  # who refuses a body midway may have said why
                 sock.sendall(head % len(body) + body)
+            sent = True
             response = Response(connection, pool)
             response.begin()
             return response
-        except BaseException:
-            connection.close()
-            pool._put_conn(connection)
+        except BaseException as error:
+            error.unsent = not sent  # type: ignore[attr-defined]  # for `failure`: nobody has seen all of the request
+            if connection is not None:
+                connection.close()
+                pool._put_conn(connection)
             raise
 
     def read(self, response: AnyResponse, deployment: str) -> bytes:
@@ -369,6 +381,11 @@ class SyncClient:
 
     def failure(self, error: Exception, deployment: str) -> ProviderError:
         """A failure of the transport as one of ours, without its cause."""
+        failure = self._failure(error, deployment)
+        failure.unsent = getattr(error, "unsent", False) or isinstance(error, _UNREACHED)
+        return failure
+
+    def _failure(self, error: Exception, deployment: str) -> ProviderError:
         timed_out = isinstance(error, (URLLib3TimeoutError, TimeoutError))
         if timed_out and not isinstance(error, urllib3.exceptions.NewConnectionError):
             connecting = isinstance(error, urllib3.exceptions.ConnectTimeoutError)
