@@ -11,7 +11,6 @@ from routekit.engine.usage import counted, counted_stream
 from routekit.errors import (
     AuthenticationError,
     InvalidRequestError,
-    InvalidResponseError,
     ProviderError,
     ProviderSetupError,
     ProviderTimeoutError,
@@ -79,8 +78,9 @@ def owed(failure: ProviderError | None, permit: Permit, chunks: Sequence[Chunk])
     if permit.streamed:
         found = counted_stream(permit.candidate, chunks)
         return found.usage, found.doubt
-    usage = counted(None, permit.candidate, {"content": getattr(failure, "received", "")}).usage
-    if failure is not None and (isinstance(failure, InvalidResponseError) or failure.status == 200):
+    received = "" if failure is None else failure.received
+    usage = counted(None, permit.candidate, {"content": received}).usage
+    if received:
         return usage, ""  # it came to its end, and this is what came
     return usage, "it was sent, and may have been answered to the end"
 

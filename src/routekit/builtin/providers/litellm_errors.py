@@ -89,7 +89,7 @@ _OTHER_4XX, _5XX, _BUG = (
     Row("", InvalidResponseError, answered=False),
 )
 
-_UNREACHED = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ConnectionRefusedError", "gaierror",
+_UNSENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ConnectionRefusedError", "gaierror",
                         "ClientConnectorError", "ConnectionTimeoutError"})  # fmt: skip
 """Of httpx and aiohttp: nothing was sent."""
 
@@ -133,7 +133,7 @@ def classify(
         status=status if row.answered else None,
         retry_after_s=_retry_after_s(error, now),
     )
-    failure.unsent = any(type(link).__name__ in _UNREACHED for link in _chain(error))
+    failure.unsent = any(type(link).__name__ in _UNSENT for link in _chain(error))
     return failure
 
 

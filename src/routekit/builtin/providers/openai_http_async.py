@@ -27,7 +27,7 @@ from yarl import URL
 from routekit.builtin.providers.openai_clients import SharedClients
 from routekit.builtin.providers.openai_endpoint import Endpoint
 from routekit.builtin.providers.openai_errors import classify
-from routekit.builtin.providers.openai_stream import GRACE_S, TAIL_S, ChunkReader
+from routekit.builtin.providers.openai_stream import ChunkReader
 from routekit.builtin.providers.openai_wire import ERROR_BODY_BYTES, Body, kept_headers
 from routekit.errors import InvalidResponseError, ProviderError, ProviderTimeoutError, ProviderUnavailableError
 from routekit.plugin import Chunk, ProviderCall, reaper, reset_after_fork
@@ -281,6 +281,7 @@ class AsyncStream:
         "_ready",
         "_response",
         "_tail_by",
+        "_tail_s",
     )
 
     def __init__(self, client: AsyncClient, call: ProviderCall, body: bytes) -> None:
@@ -295,6 +296,7 @@ class AsyncStream:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._first_by: float | None = None
         self._tail_by: float | None = None
+        self._tail_s = 0.0
         reaper.start()
 
     def __aiter__(self) -> AsyncStream:
@@ -353,10 +355,9 @@ class AsyncStream:
         if not self._reader.finished:
             return self._first_by
         now = asyncio.get_running_loop().time()
-        if self._reader.done:
-            return now + TAIL_S
-        if self._tail_by is None:
-            self._tail_by = now + GRACE_S
+        tail_s = self._reader.tail_s(self._client.endpoint.options.stream_usage)
+        if self._tail_by is None or tail_s != self._tail_s:
+            self._tail_s, self._tail_by = tail_s, now + tail_s
         return self._tail_by
 
     async def _open(self) -> None:

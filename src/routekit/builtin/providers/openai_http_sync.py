@@ -36,7 +36,7 @@ from urllib3.util import parse_url
 from routekit.builtin.providers.openai_clients import SharedClients
 from routekit.builtin.providers.openai_endpoint import Endpoint
 from routekit.builtin.providers.openai_errors import classify
-from routekit.builtin.providers.openai_stream import GRACE_S, TAIL_S, ChunkReader
+from routekit.builtin.providers.openai_stream import ChunkReader
 from routekit.builtin.providers.openai_wire import ERROR_BODY_BYTES, Body, kept_headers
 from routekit.errors import ProviderError, ProviderTimeoutError, ProviderUnavailableError
 from routekit.plugin import Chunk, ProviderCall, reaper, reset_after_fork
@@ -456,6 +456,7 @@ class SyncStream:
         self._first_by: float | None = None
         self._idle_by: float | None = None
         self._tail_by: float | None = None
+        self._tail_s = 0.0
         reaper.start()
 
     def __iter__(self) -> SyncStream:
@@ -513,11 +514,10 @@ class SyncStream:
         """How long to wait now: for silence, the first content, the tail, and never beyond the whole limit."""
         reader, now = self._reader, monotonic()
         wait_s = self._client.read_timeout_s
-        if reader.done:
-            wait_s = TAIL_S
-        elif reader.finished:
-            if self._tail_by is None:
-                self._tail_by = now + GRACE_S
+        if reader.finished or reader.done:
+            tail_s = reader.tail_s(self._client.endpoint.options.stream_usage)
+            if self._tail_by is None or tail_s != self._tail_s:
+                self._tail_s, self._tail_by = tail_s, now + tail_s
             wait_s = self._tail_by - now
         elif not reader.content and self._first_by is not None:
             wait_s = min(wait_s, self._first_by - now)

@@ -14,10 +14,15 @@ from routekit.errors import InvalidResponseError, ProviderError, ProviderUnavail
 from routekit.plugin import Answer, Chunk, ProviderCall
 from routekit.plugin.deltas import add_up
 from routekit.plugin.toolcalls import ToolCalls
+from routekit.types import Usage
 from routekit.types.reported import read_usage
 
 GRACE_S = 0.5
-"""How long the usage may come after the finish reason, on endpoints that then leave the connection open."""
+"""How long the end may come after the finish reason, on endpoints that then leave the connection open."""
+
+USAGE_S = 10.0
+"""How long the usage may come after the finish reason, where it was asked for and has not come. Peers wait until the
+connection ends; the text is handed over meanwhile."""
 
 TAIL_S = 0.05
 """How long the end of the body may come after [DONE], so that the connection can be used again."""
@@ -121,7 +126,7 @@ class ChunkReader:
 
     __slots__ = (
         "_call", "_called", "_decoder", "_head", "_index", "_inflate", "_left", "_limit", "_lines", "_redact",
-        "_started", "_tier", "content", "done", "error", "finished",
+        "_started", "_tier", "_usage", "content", "done", "error", "finished", "hollow",
     )  # fmt: skip
 
     def __init__(self, call: ProviderCall, limit: int, redact: Redact) -> None:
@@ -136,6 +141,8 @@ class ChunkReader:
         self._lines: list[bytes] | None = None  # of a body that is JSON
         self._index: Any = None
         self._tier: Any = None
+        self._usage: Usage | None = None
+        self.hollow = False
         self.content = self.done = self.finished = False
         self.error: ProviderError | None = None
 
@@ -175,7 +182,19 @@ class ChunkReader:
         chunks = self._read([event for event in events if _is_json(event[1]) or event[1].strip() == b"[DONE]"])
         if not self.finished and self.error is None:
             self.error = self._cut_off()
+        self._ended()
         return chunks
+
+    def tail_s(self, asked: bool) -> float:
+        """How long to wait for more behind the finish reason; `asked`: for the usage."""
+        if self.done:
+            return TAIL_S
+        return USAGE_S if asked and self._usage is None else GRACE_S
+
+    def _ended(self) -> None:
+        """Nothing more is to come: an answer without anything in it is none, whatever its usage said meanwhile."""
+        if self.hollow and self.error is None:
+            self.error = self._invalid("the stream finished without content, tool calls or refusal")
 
     def whole(self, payload: bytes) -> list[Chunk]:
         """The chunks of an endpoint that streams no events but JSON: an answer, or chunks as lines or as a list."""
@@ -184,6 +203,7 @@ class ChunkReader:
             chunks = self._read([(b"", piece) for piece in pieces])
             if not self.finished and self.error is None:
                 self.error = self._cut_off()
+            self._ended()
             return chunks
         try:
             answer = read_answer(payload, self._call, {}, self._redact)
@@ -252,6 +272,7 @@ class ChunkReader:
         """[DONE]. After an answer it is a finish reason, too: some endpoints give no other."""
         self.done = True
         if self.finished:
+            self._ended()
             return
         if self.content:
             self.finished = True
@@ -267,6 +288,7 @@ class ChunkReader:
             self._tier = tier
         if not choices:
             counts = read_usage(usage, self._tier)
+            self._usage = counts or self._usage
             return Chunk(extra, None, counts, data.get("model")) if counts is not None or extra else None
         choice = choices[0]
         index = choice.get("index") or 0
@@ -285,19 +307,22 @@ class ChunkReader:
             data.get("model"),
             choice.get("logprobs"),
         )
+        self._usage = chunk.usage or self._usage
         if not self._called and delta and (delta.get("tool_calls") or delta.get("function_call")):
             self._called = True
         if not self.content and chunk.has_content:
             self.content = True
         if reason:
             self.finished = True
-            if not self.content and not is_answer(_EMPTY, reason, self._call):
-                self.error = self._invalid("the stream finished without content, tool calls or refusal")
-                self.error.usage = chunk.usage
+            # The usage may be still to come; then it is said.
+            self.hollow = not self.content and not is_answer(_EMPTY, reason, self._call)
         return chunk
 
     def _failure(self, data: Any) -> ProviderError:
-        return error_inside(data, deployment=self._call.deployment.name, redact=self._redact, event=True)
+        error = error_inside(data, deployment=self._call.deployment.name, redact=self._redact, event=True)
+        said = data.get("usage") if isinstance(data, Mapping) else None
+        error.usage = read_usage(said, self._tier) or self._usage
+        return error
 
     def _cut_off(self) -> ProviderUnavailableError:
         name = self._call.deployment.name
@@ -308,7 +333,7 @@ class ChunkReader:
 
     def _invalid(self, why: str) -> InvalidResponseError:
         name = self._call.deployment.name
-        return InvalidResponseError(f"deployment {name!r}: {why}", deployment=name, status=200)
+        return InvalidResponseError(f"deployment {name!r}: {why}", deployment=name, status=200, usage=self._usage)
 
 
 def read_reply(payload: bytes, call: ProviderCall, headers: Mapping[str, str], redact: Redact) -> Answer:

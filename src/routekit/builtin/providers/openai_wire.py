@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from routekit.builtin.providers.openai_errors import Redact, error_inside
-from routekit.errors import InvalidRequestError, InvalidResponseError
+from routekit.errors import InvalidRequestError, InvalidResponseError, ProviderError
 from routekit.plugin import Answer, Embeddings, ProviderCall
 from routekit.types import Choice, Deployment, follows_tool_results
 from routekit.types.reported import read_usage
 
 ERROR_BODY_BYTES = 65_536
 """As much of an error's body is read."""
+
+RECEIVED_BYTES = 2**20
+"""As much of what is no answer is counted, where it may have to be paid."""
 
 _KEPT_HEADERS = frozenset({"retry-after", "x-request-id", "request-id", "openai-processing-ms"})
 _ANSWERS = ("content", "tool_calls", "refusal", "function_call", "audio", "reasoning_content", "reasoning")
@@ -97,8 +100,16 @@ def read_answer(payload: bytes, call: ProviderCall, headers: Mapping[str, str], 
         InvalidResponseError: it is none: bad JSON, no choices, nothing in the message.
         ProviderError: an error object stands there instead, classified by its code.
     """
-    name = call.deployment.name
-    return answer_in(_object(payload, name, redact), call, headers)
+    data: Any = None
+    try:
+        data = _object(payload, call.deployment.name, redact)
+        return answer_in(data, call, headers)
+    except ProviderError as error:  # it is owed all the same
+        if error.usage is None:
+            found = data if data is not None else _mapping(payload)
+            error.usage = read_usage(found.get("usage"), found.get("service_tier"))
+        error.received = payload[:RECEIVED_BYTES].decode("utf-8", "replace")
+        raise
 
 
 def answer_in(data: Mapping[str, Any], call: ProviderCall, headers: Mapping[str, str]) -> Answer:
@@ -269,7 +280,15 @@ def _object(payload: bytes, deployment: str, redact: Redact) -> dict[str, Any]:
     return data
 
 
-def _invalid(deployment: str, why: str, usage: Usage | None = None) -> NoReturn:
+def _mapping(payload: bytes) -> Mapping[str, Any]:
+    try:
+        data = json.loads(payload)
+    except (ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _invalid(deployment: str, why: str) -> NoReturn:
     raise InvalidResponseError(
-        f"deployment {deployment!r}: the response cannot be used: {why}", deployment=deployment, status=200, usage=usage
+        f"deployment {deployment!r}: the response cannot be used: {why}", deployment=deployment, status=200
     )
