@@ -44,7 +44,7 @@ class Ends:
     def keep(self, end: End) -> None:
         """Never waits. What no column can hold is booked at what was held for it."""
         reservation, actual = end
-        if actual is not None and not 0 <= actual <= COLUMN_MOST:
+        if isinstance(actual, int) and not 0 <= actual <= COLUMN_MOST:
             _log.error(
                 "the bill of hold %s is no amount that a ledger can hold; what was held is booked", reservation.id
             )
