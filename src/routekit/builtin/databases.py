@@ -134,13 +134,19 @@ class Database(ABC, Generic[T]):
         """Device and inode of the file that is open."""
         return self._identity[0] if self._identity else None
 
-    def has_moved(self) -> bool:
-        """Whether what is open, or its write-ahead log, has lost its name. To be called while it is taken."""
+    def has_moved(self, name: str = "") -> bool:
+        """Whether what is open, or its write-ahead log, has lost its name. To be called while it is taken.
+
+        `name` is that of one owner, which may be a link that leads elsewhere by now.
+        """
         if self._box.content is None:
             return False
-        return any(
-            known is not None and identity_of(path) != known
-            for path, known in zip(self._paths, self._identity, strict=True)
+        main, log, memory = self._identity
+        _, log_path, memory_path = self._paths
+        return (
+            identity_of(name or self.file) != main
+            or (log is not None and identity_of(log_path) != log)
+            or (memory is not None and identity_of(memory_path) != memory)
         )
 
     def shut(self) -> None:

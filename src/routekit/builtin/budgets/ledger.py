@@ -62,7 +62,7 @@ class LedgerBudget(Ledger):
             )
         self._time = (clock or SystemClock()).time
         self._shared: LedgerFile | None = None
-        self._pin = Pin()
+        self._pin = Pin(str(self.file))
 
     def reserve(self, reservation: Reservation) -> None:
         with self._transaction() as database:
@@ -149,7 +149,7 @@ class LedgerBudget(Ledger):
                     pass  # writes them
             except BudgetUnavailableError as error:
                 _log.warning("%d ends of holds are not written yet: %s", len(file.ends), error)
-        self._pin = Pin()
+        self._pin = Pin(str(self.file))
         file.leave(self)
 
     @property

@@ -26,8 +26,9 @@ _log = logging.getLogger("routekit.ledger")
 
 @dataclass(slots=True)
 class Pin:
-    """The file that one owner began with, by device and inode, and the mark in it."""
+    """The file that one owner began with, by device and inode, and the mark in it. `name` is the owner's for it."""
 
+    name: str = ""
     identity: tuple[int, int] | None = None
     mark: int = 0
 
@@ -72,7 +73,7 @@ class LedgerFile(Database[sqlite3.Connection]):
         """
         database = self._begun(pin, wait_s)
         try:
-            written = self.ends.write(database, now())
+            written = self.ends.write(database, now()) if self.ends else []
             yield database
             newest = self._checked_newest(database)
             database.execute("COMMIT")
@@ -121,12 +122,17 @@ class LedgerFile(Database[sqlite3.Connection]):
         Raises:
             MovedError: see `transaction`.
         """
-        if pin.identity is not None and identity_of(self.file) != pin.identity:
+        name = pin.name or self.file
+        if self.has_moved(name) or not self.is_open:
+            found = identity_of(name)
+            if pin.identity is not None and pin.identity != found:
+                raise MovedError("it was removed or replaced while it was in use")
+            if self.is_open:
+                if found == self.identity:
+                    raise MovedError("its write-ahead log was removed while it was in use")
+                self.shut()
+        elif pin.identity is not None and pin.identity != self.identity:
             raise MovedError("it was removed or replaced while it was in use")
-        if self.has_moved():
-            if identity_of(self.file) == self.identity:
-                raise MovedError("its write-ahead log was removed while it was in use")
-            self.shut()
         database = self.opened()
         if pin.identity is None:
             pin.identity, pin.mark = self.identity, self._mark
@@ -155,20 +161,23 @@ class LedgerFile(Database[sqlite3.Connection]):
 
     def _write_kept(self, database: sqlite3.Connection, now: Callable[[], float]) -> bool:
         """To be called while it is taken. Whether they are written: not where another program has the file locked."""
-        try:
-            database.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if is_busy(error):
-                return False
-            raise
-        try:
-            written = self.ends.write(database, now())
-            database.execute("COMMIT")
-        except BaseException:
-            if database.in_transaction:
-                database.execute("ROLLBACK")
-            raise
-        self.ends.forget(written)
+        for write in (self.ends.write_one, self.ends.write):
+            try:
+                database.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if is_busy(error):
+                    return False
+                raise
+            try:
+                written = write(database, now())
+                database.execute("COMMIT" if written is not None else "ROLLBACK")
+            except BaseException:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+                raise
+            if written is not None:
+                self.ends.forget(written)
+                break
         self._complained = False
         return True
 

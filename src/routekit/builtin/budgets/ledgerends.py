@@ -69,6 +69,17 @@ class Ends:
                     _log.error("hold %s cannot be ended; its lease decides", hold_id)
         return ids
 
+    def write_one(self, database: sqlite3.Connection, now: float) -> list[str] | None:
+        """Like `write`, where just one is kept and can be written; None: not so, and it must be rolled back."""
+        ids = list(self._kept)
+        if len(ids) != 1 or (end := self._kept.get(ids[0])) is None:
+            return None
+        try:
+            book.end(database, end.reservation, end.actual, now)
+        except _POISON:
+            return None
+        return ids
+
     def forget(self, ids: list[str]) -> None:
         for hold_id in ids:
             self._kept.pop(hold_id, None)

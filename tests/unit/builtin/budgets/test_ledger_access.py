@@ -146,6 +146,25 @@ def test_a_file_that_is_put_back_is_used_again(budget: LedgerBudget) -> None:
     assert used(budget) == (400, 1)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_a_link_that_leads_elsewhere_by_now_is_noticed(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    link = tmp_path / "home"
+    link.symlink_to(tmp_path / "one")
+    with closing(LedgerBudget(link / FILE)) as budget:
+        spend(budget, "a", 1)
+        link.unlink()
+        link.symlink_to(tmp_path / "two")
+        with closing(LedgerBudget(link / FILE)) as fresh:
+            with pytest.raises(BudgetUnavailableError, match="replaced"):
+                budget.reserve(hold("b", 1))
+            spend(fresh, "c", 5)
+            with pytest.raises(BudgetUnavailableError, match="replaced"):
+                budget.reserve(hold("d", 1))
+            assert used(fresh) == (5, 0)
+
+
 def test_an_older_copy_written_over_the_file_is_noticed(budget: LedgerBudget) -> None:
     spend(budget, "a", 100)
     budget.close()
