@@ -160,7 +160,7 @@ class LedgerBudget(Ledger):
         """Clean-up code calls this and has an answer in its hands. Until the end is written the hold counts."""
         file = self._file()
         file.ends.keep(end)
-        file.write_ends(self._time)
+        file.write_ends(self._time, self._wait_s)
 
     def _end_leases(self) -> None:
         """Looking keeps nobody from calling: the file is locked only where a lease has run out, and shortly."""

@@ -21,6 +21,7 @@ READERS_WAIT_S = 30.0
 """How long one who reads the whole ledger waits for another one who does."""
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_LOCKED = "another program has the ledger locked"
 _log = logging.getLogger("routekit.ledger")
 
 
@@ -99,22 +100,35 @@ class LedgerFile(Database[sqlite3.Connection]):
             except sqlite3.Error as error:
                 self._spoilt(error, pin)
                 raise
+        if self.ends:
+            self.write_ends(now)
 
-    def write_ends(self, now: Callable[[], float]) -> None:
-        """Writes kept ends at once where nobody has to wait for that; else they are written a moment later."""
-        if self.full and in_event_loop():  # a flush of the disk takes its time
+    def write_ends(self, now: Callable[[], float], wait_s: float = 0.0) -> None:
+        """Writes kept ends; those that another program keeps waiting are written later, by a thread.
+
+        An event loop waits for nobody, a plain thread for other programs, `wait_s` at most.
+        """
+        on_loop = in_event_loop()
+        if self.full and on_loop:  # a flush of the disk takes its time
             self._flush_later(now)
-        elif self.take(0):  # whoever has taken it looks for ends when it gives it back
+            return
+        deadline = time.monotonic() + (0.0 if on_loop else wait_s)
+        while self.ends and self.take(0):  # whoever has taken it looks for ends when it gives it back
             try:
-                database = self.connected(Pin())
-                if not self._write_kept(database, now):
-                    self._complain(f"another program has the ledger {self.file} locked")
-                    self._flush_later(now)
-            except Exception as error:
+                written = self._write_kept(self.connected(Pin()), now)
+            except Exception as error:  # the next transaction tries again, and says so to its caller
                 self._spoilt(error, Pin())
                 self._complain(str(error))
+                return
             finally:
                 self.give_back()
+            if not written:
+                if time.monotonic() >= deadline:
+                    if not on_loop:
+                        self._complain(_LOCKED)
+                    self._flush_later(now)
+                    return
+                time.sleep(random.uniform(0.0001, 0.002))
 
     def connected(self, pin: Pin) -> sqlite3.Connection:
         """The connection, to be called while it is taken.
@@ -190,12 +204,14 @@ class LedgerFile(Database[sqlite3.Connection]):
                 self._flushing.release()
 
     def _flush(self, now: Callable[[], float]) -> None:
-        nap_s = 0.001
+        nap_s, patience = 0.001, time.monotonic() + self.wait_s
         try:
             while self.ends:
                 with self.taken(READERS_WAIT_S):
                     if not self.ends or self._write_kept(self.connected(Pin()), now):
                         continue
+                if time.monotonic() > patience:
+                    self._complain(_LOCKED)
                 time.sleep(random.uniform(nap_s / 2, nap_s))
                 nap_s = min(0.05, nap_s * 1.5)
         except Exception as error:  # the next transaction tries again, and says so to its caller
