@@ -22,6 +22,7 @@ from routekit.engine.health import HealthRow
 from routekit.engine.io import IO, AsyncIO, SyncIO, in_event_loop, run_sync
 from routekit.engine.stream import LiveStream, ReplayStream
 from routekit.engine.traffic import Traffic
+from routekit.engine.vectors import texts_of
 from routekit.errors import ConfigError, InvalidInputError, RoutekitError
 from routekit.parts import Parts
 from routekit.pickling import reduced
@@ -31,6 +32,7 @@ from routekit.plugin.registry import Registry
 from routekit.types import (
     Clock,
     Deployment,
+    EmbeddingResult,
     RouteDecision,
     RouteRequest,
     RouteResult,
@@ -41,6 +43,7 @@ from routekit.types import (
 DRAIN_S = 30.0
 """How long closing waits for requests under way."""
 
+_EMBED_OPTIONS = frozenset({"scopes", "deadline_s", "max_cost_usd", "requirements", "metadata", "session", "step"})
 _log = logging.getLogger("routekit.router")
 
 
@@ -130,6 +133,7 @@ class Router:
             shared=self._parts.store("shared", config.router.shared) if config.router.shared else None,
             cache_secret=self._parts.cache_secret,
             embedder_of=self._deployments.embedder,
+            embedders_of=self._deployments.embedders,
             answers=AnswerPolicy(config.reliability.fall_back_on, answers.checks),
         )
         reaper.start()
@@ -191,17 +195,29 @@ class Router:
         request, strategy = self._request(messages, options)
         return run_sync(self._engine.explain(self._sync, request, strategy))
 
-    def embed(self, text: str, *, embedder: str | None = None) -> tuple[float, ...]:
-        """The vector of a text from a deployment with embeddings; without `embedder` from the local sentence model.
+    def embed(
+        self, texts: str | Sequence[str], *, model: str | None = None, embedder: str | None = None, **options: Any
+    ) -> EmbeddingResult:
+        """The vectors of a text, or of many, with what they cost; guarded, routed, held for and recorded as an answer.
 
-        What it costs is held and booked like an answer.
+        `model` (or `embedder`) names a deployment, a model id or a group; without one the first configured
+        deployment that makes embeddings is meant, else the local sentence model. Another deployment of the same
+        model takes over where one fails. More texts than one call takes are sent in several. `scopes`,
+        `deadline_s`, `max_cost_usd`, `requirements` and `metadata` are as for `complete`.
 
         Raises:
-            InvalidInputError: there is no such deployment. ProviderError: it failed. BudgetExceededError: too dear.
+            InvalidInputError: an argument cannot be used.
+            RoutingError: nobody could make them, or was allowed to. ProviderError: a refusal.
         """
-        self._refuse_if_closed()
-        request = RouteRequest(messages=({"role": "user", "content": text},), deadline_s=self.config.router.deadline_s)
-        return tuple(run_sync(self._engine.embed(self._sync, request, embedder, text)))
+        request, name = self._embedding(texts, model or embedder, options)
+        return run_sync(self._engine.embed(self._sync, request, name, single=isinstance(texts, str)))
+
+    async def aembed(
+        self, texts: str | Sequence[str], *, model: str | None = None, embedder: str | None = None, **options: Any
+    ) -> EmbeddingResult:
+        """Like `embed`, awaited."""
+        request, name = self._embedding(texts, model or embedder, options)
+        return await self._engine.embed(self._async, request, name, single=isinstance(texts, str))
 
     def caches(self) -> list[tuple[str, Cache]]:
         """The configured caches, opened anew to be looked at, nearest first; the caller closes them."""
@@ -322,6 +338,19 @@ class Router:
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise InvalidInputError("this router is closed; make a new one")
+
+    def _embedding(
+        self, texts: str | Sequence[str], name: str | None, options: dict[str, Any]
+    ) -> tuple[RouteRequest, str | None]:
+        self._refuse_if_closed()
+        unknown = options.keys() - _EMBED_OPTIONS
+        if unknown:
+            raise InvalidInputError(
+                f"embed takes no {', '.join(sorted(unknown))}; known: model, {', '.join(sorted(_EMBED_OPTIONS))}"
+            )
+        messages: list[Any] = [{"role": "user", "content": text} for text in texts_of(texts)]
+        _, request = request_of(messages, {**options, "model": name}, self.config.router, False)
+        return request, name
 
     def _request(
         self, messages: Messages, options: dict[str, Any], stream: bool = False

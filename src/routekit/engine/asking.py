@@ -92,15 +92,16 @@ class Asking:
 
     async def answer(self, io: IO, run: Run, chain: Chain) -> Answered:
         """The next whole answer of the chain. Raises what `stopped` says."""
-        return await self._ask(io, run, chain, self._complete, self._unwanted_answer)
+        return await self.ask(io, run, chain, self._complete, self._unwanted_answer)
 
     async def open(self, io: IO, run: Run, chain: Chain) -> Opened:
         """The next stream of the chain that shows content."""
-        return await self._ask(io, run, chain, self._open, self._unwanted_stream)
+        return await self.ask(io, run, chain, self._open, self._unwanted_stream)
 
-    async def _ask(
+    async def ask(
         self, io: IO, run: Run, chain: Chain, attempt: AttemptOf[T], unwanted: Callable[[IO, Run, T], None]
     ) -> T:
+        """What `attempt` makes of the next candidate that does not fail. Raises what `stopped` says."""
         while True:
             permit = await self._permit(io, run, chain)
             if permit is None:
@@ -356,7 +357,7 @@ class Asking:
             if (fault := fault_of(run.request, answer, usage, self._answers, run.notes)) is not None:
                 raise fault
         except BaseException as error:
-            raise self._failed(run, permit, error, ())  # noqa: B904 - it brings its own cause
+            raise self.failed(run, permit, error, ())  # noqa: B904 - it brings its own cause
         permit.ttft_s = None
         return Answered(answer, permit, usage)
 
@@ -395,7 +396,7 @@ class Asking:
         except BaseException as error:
             if handle is not None:
                 io.discard(handle)
-            raise self._failed(run, permit, error, chunks)  # noqa: B904 - it brings its own cause
+            raise self.failed(run, permit, error, chunks)  # noqa: B904 - it brings its own cause
         if permit.ttft_s is None:
             self._first_token(run, permit)
         return Opened(handle, chunks, permit, chain, call.idle_timeout_s, reader)
@@ -424,7 +425,7 @@ class Asking:
                 )
             )  # fmt: skip
 
-    def _failed(self, run: Run, permit: Permit, error: BaseException, chunks: Any) -> BaseException:
+    def failed(self, run: Run, permit: Permit, error: BaseException, chunks: Any) -> BaseException:
         """Ends an attempt that raised; returns what to raise instead."""
         failure = as_provider_error(error, permit.candidate.deployment)
         if not permit.doubt:

@@ -108,6 +108,8 @@ class Billing:
         if not pairs:
             return
         amount = Money(self._worst(run, candidate))
+        if not amount and (candidate.deployment.price is None or not candidate.deployment.price.is_free):
+            amount = Money(1)  # nothing is held for what nobody can price, but a budget that is used up refuses it
         run.holds += 1
         reservation = Reservation(
             id=f"{run.id}-{run.holds}",

@@ -14,6 +14,7 @@ from routekit.engine.run import Permit, Run
 from routekit.engine.settings import EngineSettings
 from routekit.engine.watchdog import first_token_limit_s, idle_limit_s
 from routekit.plugin import ProviderCall
+from routekit.types.sending import one_limit
 
 TIMER_SLACK_S = 0.005
 """Timers of the operating system may fire a little early; so close to its end a deadline is over."""
@@ -26,9 +27,9 @@ def call_for(
     candidate, request = permit.candidate, chain.decision.request or run.request
     if run.own and chain.role == "answer" and (own := run.own.get(candidate.deployment.name)) is not None:
         request = own.request
-    params = request.params
-    bound = candidate.work.output_bound
-    if bound is not None and request.wanted_output is None:
+    params = one_limit(request.params)
+    bound = candidate.work.added_limit
+    if bound is not None:
         most = candidate.deployment.model.max_output
         params = {**params, "max_tokens": bound if most is None else min(bound, most)}
     if chain.logprobs and "logprobs" not in params:

@@ -54,7 +54,7 @@ def with_partial(messages: tuple[Message, ...], said: str) -> tuple[Message, ...
 def enlarged(candidate: Candidate, tokens: int) -> Candidate:
     """The candidate with so many more tokens to read: the partial answer is sent along and paid for."""
     work = candidate.work
-    work = work._replace(input_tokens=work.input_tokens + tokens, input_bound=work.input_bound + 2 * tokens + 16)
+    work = work._replace(input_tokens=work.input_tokens + tokens, input_bound=work.input_bound + 4 * tokens + 16)
     return Candidate(
         candidate.deployment, candidate.quality, candidate.quality_inferred, work, candidate.cached_tokens,
         candidate.latency,

@@ -37,6 +37,7 @@ from routekit.engine.shared import Shared, told
 from routekit.engine.snapshots import Snapshots
 from routekit.engine.stream import LiveStream, ReplayStream
 from routekit.engine.traffic import Traffic
+from routekit.engine.vectors import EmbeddersOf, Vectors
 from routekit.errors import BudgetExceededError, InvalidInputError, NoCandidateError, RoutekitError
 from routekit.plugin import Budget, Cache, Compressor, Guard, Observer, Provider, SharedState, Strategy
 from routekit.types import (
@@ -48,6 +49,7 @@ from routekit.types import (
     Candidate,
     Clock,
     Deployment,
+    EmbeddingResult,
     HealthChanged,
     PluginBypassed,
     Ranking,
@@ -62,7 +64,6 @@ from routekit.types import (
 
 _log = logging.getLogger("routekit.engine")
 T = TypeVar("T")
-EMBED_S = 60.0
 NO_WORK = Work(0, 0, 0, 0)
 PoolOf = Callable[[RouteRequest], Pool]
 
@@ -95,6 +96,7 @@ class Engine:
         cache_secret: Callable[[], bytes] | None = None,
         answers: AnswerPolicy | None = None,
         embedder_of: EmbedderOf = no_embedder,
+        embedders_of: EmbeddersOf | None = None,
     ) -> None:
         rng = rng or random.Random()
         self._clock = clock
@@ -136,7 +138,7 @@ class Engine:
         self._deciding = Deciding(
             guards=guards, health=health, billing=billing,
             prefixes=prefixes, clock=clock, rng=rng, notify=notify,
-            wait_for_recovery_s=settings.wait_for_recovery_s,
+            wait_for_recovery_s=settings.wait_for_recovery_s, provider_of=provider_of,
         )  # fmt: skip
         self._compressing = Compressing(
             compressors, prefixes=prefixes, clock=clock, notify=notify, ask=self._aside_answer
@@ -145,6 +147,10 @@ class Engine:
             provider_of=provider_of, health=health, billing=billing, prefixes=prefixes,
             settings=settings, clock=clock, rng=rng, notify=notify, answers=answers,
             queue=self._waiting_room, shared=Shared(shared, health),
+        )  # fmt: skip
+        self._vectors = Vectors(
+            provider_of=provider_of, embedders_of=embedders_of or (lambda name: [embedder_of(name)]),
+            deciding=self._deciding, asking=self._asking, billing=billing, health=health, embedding=self._embedding,
         )  # fmt: skip
 
     async def complete(self, io: IO, request: RouteRequest, strategy: Strategy) -> RouteResult:
@@ -389,11 +395,21 @@ class Engine:
         finally:
             run.took(side)
 
-    async def embed(self, io: IO, request: RouteRequest, embedder: str | None, text: str) -> Sequence[float]:
-        """The vector of a text, held for and booked."""
-        run = Run(request, self._clock)
-        vector: Sequence[float] = await self._embedding.vector(io, run, embedder, text, EMBED_S)
-        return vector
+    async def embed(self, io: IO, request: RouteRequest, name: str | None, *, single: bool) -> EmbeddingResult:
+        """The vectors of the request's messages: guarded, routed, held for and recorded like an answer.
+
+        Raises:
+            RoutingError: nobody could make them; or the ProviderError that must be surfaced.
+        """
+        run = self._start(request)
+        with self._traffic:
+            try:
+                result = await self._vectors.embed(io, run, name, single=single)
+            except BaseException as error:
+                self._end(run, error=error)
+                raise
+            self._end(run, result=result)
+            return result
 
     def original(self, handle: str) -> str | None:
         """The text that a compressor left a handle for."""
@@ -419,7 +435,9 @@ class Engine:
             self._notify(RequestStarted(request_id=run.id, at=self._clock.time(), request=request))
         return run
 
-    def _end(self, run: Run, *, result: RouteResult | None = None, error: BaseException | None = None) -> None:
+    def _end(
+        self, run: Run, *, result: RouteResult | EmbeddingResult | None = None, error: BaseException | None = None
+    ) -> None:
         self._snapshots.offer()
         if isinstance(error, BudgetExceededError):
             error.partial = partial_of(run.request.messages)

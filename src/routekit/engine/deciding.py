@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from routekit.engine.affinity import MIN_TOKENS, PrefixMemory
 from routekit.engine.billing import Billing
@@ -21,11 +22,12 @@ from routekit.errors import (
     NoCandidateError,
     RoutekitError,
 )
-from routekit.plugin import Guard, GuardVerdict, Strategy
+from routekit.plugin import Guard, GuardVerdict, Provider, Strategy
 from routekit.types import (
     Candidate,
     Clock,
     Decided,
+    Deployment,
     Message,
     PluginBypassed,
     Ranking,
@@ -55,7 +57,9 @@ class Deciding:
         rng: random.Random,
         notify: Notifier,
         wait_for_recovery_s: float = 0.0,
+        provider_of: Callable[[Deployment], Provider] | None = None,
     ) -> None:
+        self._provider_of = provider_of
         self._panic = Panic(health, clock, wait_for_recovery_s)
         self._guards = tuple(guards)
         self._response_guards = tuple(pair for pair in guards if pair[1].checks_responses)
@@ -192,15 +196,40 @@ class Deciding:
         candidates, rejections = plan(
             pool, request, work, signals, unavailable,
             ceiling=request.requirements.max_cost, price_required=self._billing.price_required(),
-            works=self._works(run) if run.own else EMPTY,
+            works=self._works(run, pool, work),
         )  # fmt: skip
         candidates, unaffordable = self._billing.affordable(run, candidates)
         return candidates, (*rejections, *unaffordable) if unaffordable else rejections
 
-    def _works(self, run: Run) -> dict[str, Work]:
-        """How much single deployments are sent instead of the request."""
+    def _works(self, run: Run, pool: Pool, work: Work) -> Mapping[str, Work]:
+        """How much single deployments are sent instead of the request: by their own compressors or parameters."""
+        added = pool.defaults
+        if added is None:
+            added = pool.defaults = self._added(pool)
+        if not added and not run.own:
+            return EMPTY
         limit = self._billing.output_limit(run.request)
-        return {name: work_of(own.request, limit) for name, own in run.own.items()}
+        works = {name: work_of(own.request, limit, added.get(name, EMPTY)) for name, own in run.own.items()}
+        known: list[tuple[Mapping[str, Any], Work]] = []  # many deployments add the same
+        for name, defaults in added.items():
+            if name not in works:
+                found = next((other for same, other in known if same == defaults), None)
+                if found is None:
+                    known.append((defaults, found := work_of(run.request, limit, defaults)))
+                works[name] = found
+        return works
+
+    def _added(self, pool: Pool) -> dict[str, Mapping[str, Any]]:
+        """The parameters that the pool's deployments are always sent with, of those that have any."""
+        found: dict[str, Mapping[str, Any]] = {}
+        for deployment in pool.deployments:
+            try:
+                defaults = self._provider_of(deployment).default_params(deployment) if self._provider_of else None
+            except Exception:  # who cannot be made cannot be asked either, and says so then
+                defaults = None
+            if defaults:
+                found[deployment.name] = defaults
+        return found
 
     async def _rank(
         self, io: IO, run: Run, strategy: Strategy, candidates: Sequence[Candidate], signals: Signals

@@ -86,6 +86,23 @@ class Deployments:
         """The deployment that makes vectors; None: the local sentence model, which costs nothing."""
         return LOCAL_EMBEDDER if name is None else self.named(name)
 
+    def embedders(self, name: str | None) -> list[Deployment]:
+        """Those that make the vectors that a name means, all of one model: two models' cannot be compared.
+
+        None: of the first configured deployment that makes any, else the local sentence model.
+
+        Raises:
+            NoCandidateError: the name means nothing, or nobody who makes vectors.
+        """
+        able = [
+            d for d in (self.all if name is None else self.members(None, name)) if "embeddings" in d.model.capabilities
+        ]
+        if not able:
+            if name is None:
+                return [LOCAL_EMBEDDER]
+            raise NoCandidateError(f"model={name!r} makes no embeddings; its `capabilities` must name them")
+        return [d for d in able if d.model.id == able[0].model.id]
+
     def provider(self, deployment: Deployment) -> Provider:
         """The provider that serves a deployment.
 

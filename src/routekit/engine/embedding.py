@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from routekit.engine.billing import Billing
 from routekit.engine.breaker import Admission
-from routekit.engine.failures import short
+from routekit.engine.failures import as_provider_error, owed, short
 from routekit.engine.io import IO
 from routekit.engine.notify import Notifier
 from routekit.engine.planner import Pool
 from routekit.engine.run import Permit, Run
-from routekit.errors import InvalidInputError, ProviderError
-from routekit.plugin import Provider
+from routekit.engine.usage import counted_input
+from routekit.errors import InvalidInputError, InvalidResponseError, ProviderError
+from routekit.plugin import Embeddings, Provider
 from routekit.types import (
     Attempt,
     AttemptEnded,
@@ -53,7 +54,12 @@ class Embedding:
         self._notify = notify
 
     async def vector(self, io: IO, run: Run, name: str | None, text: str, timeout_s: float) -> Any:
-        """The vector of a text, in at most `timeout_s` seconds.
+        """The vector of a text; see `vectors`."""
+        (vector,) = (await self.vectors(io, run, name, [text], timeout_s)).vectors
+        return vector
+
+    async def vectors(self, io: IO, run: Run, name: str | None, texts: Sequence[str], timeout_s: float) -> Embeddings:
+        """The vectors of texts from one deployment, in at most `timeout_s` seconds.
 
         Raises:
             ProviderError, TimeoutError: the embedder failed.
@@ -63,7 +69,8 @@ class Embedding:
         deployment = self._embedder_of(name)
         if name is not None:  # what stays in this process may be seen by it
             self._check(run, deployment)
-        work = Work(text_tokens(text), len(text.encode("utf-8", "surrogatepass")) + 16, 0, 0)
+        bound = sum(len(text.encode("utf-8", "surrogatepass")) + 16 for text in texts)
+        work = Work(sum(map(text_tokens, texts)), bound, 0, 0, 0)
         candidate = Candidate(deployment, 0.0, True, work)
         permit = Permit(candidate, Admission(deployment.name, 0.0, 0, False), 0, "embedding", run.deadline.elapsed_s())
         price = deployment.model.price
@@ -71,19 +78,20 @@ class Embedding:
             await self._billing.reserve(io, run, permit)
         if self._notify:
             self._notify(AttemptStarted(request_id=run.id, at=self._clock.time(), deployment=deployment))
+        permit.sent = True
         try:
-            found = await io.within(timeout_s, io.embed(self._provider_of(deployment), deployment, text, timeout_s))
-            (vector,) = found.vectors
-        except ProviderError as error:
-            self._ended(run, permit, "error", error.usage, error)
+            provider = self._provider_of(deployment)
+            found = await io.within(timeout_s, io.embed(provider, deployment, texts, timeout_s))
+            usage, permit.doubt = counted_input(found.input_tokens, candidate)
+            if len(found.vectors) != len(texts):
+                raise InvalidResponseError(f"{len(found.vectors)} vectors came for {len(texts)} texts", usage=usage)
+        except BaseException as error:
+            failure = as_provider_error(error, deployment)
+            owes, permit.doubt = owed(failure, permit, ())
+            self._ended(run, permit, "cancelled" if failure is None else "error", owes, failure)
             raise
-        except BaseException:  # it may have been worked on all the same
-            self._ended(run, permit, "cancelled", Usage(input_tokens=work.input_tokens, estimated=True))
-            raise
-        read = found.input_tokens
-        self._ended(run, permit, "ok", Usage(input_tokens=read if read is not None else work.input_tokens,
-                                             estimated=read is None))  # fmt: skip
-        return vector
+        self._ended(run, permit, "ok", usage)
+        return found
 
     def _check(self, run: Run, deployment: Deployment) -> None:
         _, rejections, _ = Pool([deployment]).filtered(frozenset({"embeddings"}), run.request.requirements)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from routekit.types import Deployment, RouteRequest, Work, count_tokens
+from routekit.types import Deployment, RouteRequest, Work
+from routekit.types.empty import EMPTY
+from routekit.types.sending import answers_of, output_limit_of, sent_params
+from routekit.types.tokens import size_of
 
 TYPICAL_OUTPUT_TOKENS = 256
 """What a chat answer takes when nobody said otherwise (the median of public chat traces is 200 to 300)."""
@@ -13,13 +17,23 @@ INFERRED_FLOOR, INFERRED_CEILING = 0.3, 0.8
 """Inferred qualities stay between these, so that a measured extreme is always more extreme."""
 
 
-def work_of(request: RouteRequest, output_bound: int | None = None) -> Work:
-    """How much a request is. `output_bound` is the limit to be sent where the caller gave none."""
-    likely, bound = count_tokens(request.messages, request.tools)
-    wanted = request.wanted_output
+def work_of(request: RouteRequest, output_bound: int | None = None, defaults: Mapping[str, Any] = EMPTY) -> Work:
+    """How much a request is, made from what is sent. `output_bound` is the limit to be sent where nobody gave one;
+    `defaults` are the parameters that a deployment adds to every call."""
+    params = request.params
+    if params or defaults:
+        params = sent_params(defaults, params)
+    likely, bound, predicted = size_of(request.messages, request.tools, params)
+    if not params:
+        expected = TYPICAL_OUTPUT_TOKENS if output_bound is None else min(output_bound, TYPICAL_OUTPUT_TOKENS)
+        return Work(likely, bound, expected, output_bound, 1, None, 0, output_bound)
+    wanted, service = output_limit_of(params), params.get("service_tier")
     limit = output_bound if wanted is None else wanted
     expected = TYPICAL_OUTPUT_TOKENS if limit is None or limit > TYPICAL_OUTPUT_TOKENS else limit
-    return Work(likely, bound, expected, limit, request.params.get("n") or 1, request.params.get("service_tier"))
+    return Work(
+        likely, bound, expected, limit, answers_of(params), service if isinstance(service, str) else None, predicted,
+        output_bound if wanted is None else None,
+    )  # fmt: skip
 
 
 def infer_quality(deployments: Sequence[Deployment]) -> dict[str, float]:

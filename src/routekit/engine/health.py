@@ -184,6 +184,10 @@ class Health:
                     found.setdefault(place.deployment.name, ("limit", why))
         return found
 
+    def knows(self, name: str) -> bool:
+        """Whether it is one of the configured deployments."""
+        return name in self._places
+
     def enter(self, name: str, tokens: int = 0, ticket: int | None = None) -> Admission | Refusal:
         """Lets a call of so many input tokens in, or says why not. Who came first goes first, by `ticket`."""
         now = self._clock.monotonic()

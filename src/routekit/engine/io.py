@@ -76,7 +76,7 @@ class IO(Protocol):
     async def set(self, cache: Cache, key: CacheKey, entry: CacheEntry) -> None: ...
 
     async def embed(
-        self, provider: Provider, deployment: Deployment, text: str, timeout_s: float | None
+        self, provider: Provider, deployment: Deployment, texts: Sequence[str], timeout_s: float | None
     ) -> Embeddings: ...
 
     async def reserve(self, budget: Budget, reservation: Reservation) -> None: ...
@@ -160,8 +160,10 @@ class SyncIO:
     async def set(self, cache: Cache, key: CacheKey, entry: CacheEntry) -> None:
         cache.set(key, entry)
 
-    async def embed(self, provider: Provider, deployment: Deployment, text: str, timeout_s: float | None) -> Embeddings:
-        return provider.embed(deployment, [text], timeout_s=timeout_s)
+    async def embed(
+        self, provider: Provider, deployment: Deployment, texts: Sequence[str], timeout_s: float | None
+    ) -> Embeddings:
+        return provider.embed(deployment, texts, timeout_s=timeout_s)
 
     async def reserve(self, budget: Budget, reservation: Reservation) -> None:
         budget.reserve(reservation)
@@ -279,8 +281,10 @@ class AsyncIO:
     async def set(self, cache: Cache, key: CacheKey, entry: CacheEntry) -> None:
         await cache.aset(key, entry)
 
-    async def embed(self, provider: Provider, deployment: Deployment, text: str, timeout_s: float | None) -> Embeddings:
-        return await provider.aembed(deployment, [text], timeout_s=timeout_s)
+    async def embed(
+        self, provider: Provider, deployment: Deployment, texts: Sequence[str], timeout_s: float | None
+    ) -> Embeddings:
+        return await provider.aembed(deployment, texts, timeout_s=timeout_s)
 
     async def reserve(self, budget: Budget, reservation: Reservation) -> None:
         await budget.areserve(reservation)

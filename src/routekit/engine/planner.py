@@ -62,6 +62,7 @@ class Pool:
         self.qualities = {
             d.name: (inferred[d.name], True) if d.quality is None else (d.quality, False) for d in self.deployments
         }
+        self.defaults: Mapping[str, Mapping[str, Any]] | None = None  # by name, of those that add parameters
         self._filtered: dict[Any, tuple[tuple[Row, ...], tuple[Rejection, ...], int]] = {}
 
     def filtered(
@@ -246,10 +247,14 @@ def _dynamic_misfit(
         return "context_window", f"about {tokens} tokens do not fit into its {window}"
     if (ceiling is not None or price_required) and deployment.model.price is None:
         return "price", "its price is unknown and spending is limited; set `price` for it"
-    if ceiling is not None:
+    if ceiling is not None or price_required:
         worst = candidate.worst_nanos
         if worst is None:
-            return "price", "what it can cost at most is unknown; set `max_tokens` or the model's `max_output`"
-        if worst > ceiling.nanos:
+            return (
+                "price",
+                "what it can cost at most is unknown; set `max_tokens` or the model's `max_output`, and its "
+                "`context_window` for documents and searches",
+            )
+        if ceiling is not None and worst > ceiling.nanos:
             return "max_cost", f"could cost {Money(worst)}, at most {ceiling} is allowed"
     return None

@@ -75,6 +75,18 @@ class Provider(ABC):
         """Vectors for texts. Optional: only for deployments with the capability "embeddings"."""
         raise ProviderSetupError(f"provider {deployment.provider!r} has no embeddings", deployment=deployment.name)
 
+    def default_params(self, deployment: Deployment) -> Mapping[str, Any]:
+        """Parameters that every call of the deployment is sent with, unless the call gives its own.
+
+        What is held for a call is reckoned from them, too, so whoever adds some names them here, and merges
+        them with `routekit.types.sending.sent_params`. Always the same for one deployment.
+        """
+        return {}
+
+    def embedding_limits(self, deployment: Deployment) -> tuple[int, int]:
+        """How many texts, and how many tokens of them together, one call of `embed` takes. OpenAI's by default."""
+        return 2048, 300_000
+
     async def acomplete(self, call: ProviderCall) -> Answer:
         return await offload(self.complete, call)
 

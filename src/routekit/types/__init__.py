@@ -31,6 +31,7 @@ from routekit.types.decision import (
     Verdict,
     Work,
 )
+from routekit.types.embedding import EmbeddingResult
 from routekit.types.event import (
     AttemptEnded,
     AttemptStarted,
@@ -89,6 +90,7 @@ __all__ = [
     "Compressed",
     "Decided",
     "Deployment",
+    "EmbeddingResult",
     "EntryKind",
     "Estimate",
     "Event",

@@ -19,7 +19,9 @@ class Work(NamedTuple):
     `input_tokens` is a likely count, `input_bound` one that is not exceeded; `output_tokens` is what
     an answer usually takes, `output_bound` the limit that is sent, or None where the model's own
     limit applies. Both are for one answer of the `answers` wanted (the parameter ``n``), which bear
-    on the worst case only. `service` is the provider's service tier that was asked for.
+    on the worst case only; 0 where nothing is written at all, as for embeddings. `service` is the provider's
+    service tier that was asked for. `predicted` are the tokens of a prediction, billed as output where they are
+    not used. `added_limit` is the limit to send because neither the call nor the deployment gives one.
     """
 
     input_tokens: int
@@ -28,6 +30,8 @@ class Work(NamedTuple):
     output_bound: int | None
     answers: int = 1
     service: str | None = None
+    predicted: int = 0
+    added_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,15 +145,17 @@ class Candidate:
         price, window = model.price, model.context_window
         if price is None:
             return None
+        answers = self.work.answers
         bound = self.work.output_bound or model.max_output or window
-        if bound is None and price.output:
+        if bound is None and price.output and answers:
             return None
         read = self.work.input_bound
-        if window is not None and read > window:
+        if window is not None and read > window and answers:
             read = window  # no model reads more than its window; a longer request is refused, not billed
         elif read >= UNBOUNDED and price.input:
             return None
-        return price.worst_nanos(read, (bound or 0) * self.work.answers, self.work.service)
+        written = (bound or 0) + self.work.predicted if self.work.predicted else bound or 0
+        return price.worst_nanos(read, written * answers, self.work.service)
 
     @property
     def estimate(self) -> Estimate:

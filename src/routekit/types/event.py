@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from routekit.types.decision import RouteDecision
+from routekit.types.embedding import EmbeddingResult
 from routekit.types.model import Deployment
 from routekit.types.money import Money
 from routekit.types.request import RouteRequest
@@ -107,6 +108,6 @@ class RequestEnded(Event):
     attempts: tuple[Attempt, ...] = ()
     decision: RouteDecision | None = field(default=None, repr=False)
     duration_s: float = 0.0
-    result: RouteResult | None = field(default=None, repr=False)
+    result: RouteResult | EmbeddingResult | None = field(default=None, repr=False)
     error: BaseException | None = None
     detail: Any = None

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from routekit.types.empty import EMPTY
 from routekit.types.message import Message
 from routekit.types.money import Money
+from routekit.types.sending import output_limit_of
 
 StepKind = Literal["plan", "act", "observe", "answer", "recover", "summarise"]
 CacheMode = Literal["use", "bypass", "refresh", "only"]
@@ -107,6 +108,4 @@ class RouteRequest:
     @property
     def wanted_output(self) -> int | None:
         """The caller's own limit on output tokens, under either of its names."""
-        value = self.params.get("max_completion_tokens")
-        value = self.params.get("max_tokens") if value is None else value
-        return int(value) if value is not None else None
+        return output_limit_of(self.params)

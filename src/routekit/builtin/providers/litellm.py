@@ -36,6 +36,13 @@ _OF_THE_ANSWER = ("citations", "search_results", "related_questions", "images", 
 _MCP_SWITCH = "_skip_mcp_handler"
 
 
+_EMBEDDING_LIMITS = {
+    "cohere": (96, 300_000), "gemini": (100, 300_000), "vertex_ai": (100, 300_000), "voyage": (1000, 120_000),
+    "bedrock": (96, 300_000),
+}  # fmt: skip
+"""Texts and tokens that one call for vectors takes, as these vendors publish it."""
+
+
 class LitellmOptions(Options):
     """Defaults for every deployment; a deployment's own `options` of the same names win.
 
@@ -119,6 +126,13 @@ class LitellmProvider(Provider):
         except Exception as error:
             failure = self._failure(error, deployment)
         raise failure
+
+    def embedding_limits(self, deployment: Deployment) -> tuple[int, int]:
+        vendor = deployment.model.id.partition("/")[0]
+        return _EMBEDDING_LIMITS.get(vendor, (2048, 300_000))
+
+    def default_params(self, deployment: Deployment) -> Mapping[str, Any]:
+        return {**self._options.extra, **(deployment.options.get("extra") or {})}
 
     async def aclose(self) -> None:
         """Closes litellm's clients of the running event loop, if no other provider still uses them there."""

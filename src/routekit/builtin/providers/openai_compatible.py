@@ -8,8 +8,9 @@ call. The parts: `openai_endpoint` (options, environment), `openai_wire` (bodies
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from routekit.builtin.providers import openai_wire as wire
 from routekit.builtin.providers.openai_clients import Lease
@@ -19,10 +20,15 @@ from routekit.errors import InvalidRequestError
 from routekit.plugin import Answer, Embeddings, Provider, ProviderCall, ProviderPlugin, new_lock_after_fork
 from routekit.plugin.registration import PluginContext
 from routekit.types import Deployment
+from routekit.types.sending import answers_of, sent_params
 
 if TYPE_CHECKING:
     from routekit.builtin.providers.openai_http_async import AsyncClient, AsyncStream
     from routekit.builtin.providers.openai_http_sync import SyncClient, SyncStream
+
+
+_EMBEDDING_LIMITS = {"googleapis": (100, 300_000), "cohere": (96, 300_000), "voyage": (1000, 120_000)}
+"""Texts and tokens that one call for vectors takes, as these vendors publish it; OpenAI's are the usual ones."""
 
 
 class OpenAICompatible(Provider):
@@ -81,6 +87,13 @@ class OpenAICompatible(Provider):
         _, payload = await client.post(body, deployment.name, timeout_s, embeddings=True)
         return wire.read_embeddings(payload, deployment, len(texts), client.endpoint.redact)
 
+    def embedding_limits(self, deployment: Deployment) -> tuple[int, int]:
+        host = urlsplit(self.options.base_url).hostname or ""
+        return next((limits for name, limits in _EMBEDDING_LIMITS.items() if name in host), (2048, 300_000))
+
+    def default_params(self, deployment: Deployment) -> Mapping[str, Any]:
+        return self.options.extra_body
+
     def close(self) -> None:
         """Closes every connection that no other provider uses. A call after it opens new ones."""
         with self._lock:
@@ -105,8 +118,8 @@ class OpenAICompatible(Provider):
 
     def _body(self, call: ProviderCall, *, stream: bool) -> bytes:
         options = self.options
-        count = call.params.get("n") or options.extra_body.get("n")
-        if stream and isinstance(count, int) and count > 1:
+        count = answers_of(sent_params(options.extra_body, call.params)) if stream else 1
+        if count > 1:
             raise InvalidRequestError(
                 f"deployment {call.deployment.name!r}: n={count} answers cannot be streamed; ask for them without "
                 "stream, or leave n out",

@@ -13,6 +13,7 @@ from routekit.errors import InvalidRequestError, InvalidResponseError, ProviderE
 from routekit.plugin import Answer, Embeddings, ProviderCall
 from routekit.types import Choice, Deployment, follows_tool_results
 from routekit.types.reported import read_usage
+from routekit.types.sending import LIMITS, sent_params
 
 ERROR_BODY_BYTES = 65_536
 """As much of an error's body is read."""
@@ -62,16 +63,16 @@ def chat_body(
     Raises:
         InvalidRequestError: something in the request cannot be written as JSON.
     """
-    body: dict[str, Any] = {**extra, "model": call.deployment.model.id, "messages": call.messages}
+    body: dict[str, Any] = {
+        **sent_params(extra, call.params), "model": call.deployment.model.id, "messages": call.messages,
+    }  # fmt: skip
     if call.tools:
         body["tools"] = call.tools
-    body.update({key: value for key, value in call.params.items() if value is not None})
     body.pop("stream", None)
     if output_limit is not None:
-        for name in ("max_tokens", "max_completion_tokens"):
+        for name in LIMITS:
             if name != output_limit and name in body:
-                limit = body.pop(name)
-                body.setdefault(output_limit, limit)
+                body[output_limit] = body.pop(name)
     if stream:
         body["stream"] = True
         if stream_usage:
