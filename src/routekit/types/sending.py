@@ -11,7 +11,9 @@ from typing import Any
 LIMITS = ("max_completion_tokens", "max_tokens")
 """The names of the limit on output tokens; where both are given the first one's value counts."""
 
-_OTHER_LIMITS = ("max_output_tokens", "max_new_tokens", "n_predict", "num_predict", "maxOutputTokens", "max_length")
+_OTHER_LIMITS = frozenset(
+    {"max_output_tokens", "max_new_tokens", "n_predict", "num_predict", "maxOutputTokens", "max_length"}
+)
 """What servers of one kind call it beside those; whoever listens to it writes that much."""
 
 _ANSWERS = ("n", "best_of", "num_return_sequences", "candidate_count")
@@ -53,8 +55,8 @@ def output_limit_of(params: Mapping[str, Any]) -> int | None:
     (500, None)
     """
     limit = next((count for name in LIMITS if (count := _count(params.get(name))) is not None), None)
-    if limit is None and not params:
-        return None
+    if params.keys().isdisjoint(_OTHER_LIMITS):
+        return limit
     others = [count for name in _OTHER_LIMITS if (count := _count(params.get(name))) is not None]
     return max((limit or 0, *others)) if others else limit
 
@@ -65,11 +67,9 @@ def answers_of(params: Mapping[str, Any]) -> int:
     >>> answers_of({"n": 3, "best_of": 20}), answers_of({})
     (20, 1)
     """
-    found = 1
-    for name in _ANSWERS:
-        if name in params:
-            found = max(found, _count(params[name]) or 1)
-    return found
+    if params.keys().isdisjoint(_ANSWERS):
+        return 1
+    return max(1, *(_count(params.get(name)) or 1 for name in _ANSWERS))
 
 
 def _spread(params: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -72,46 +72,48 @@ def size_of(
     at least one byte, so the bytes of the text, plus what the template adds, are never exceeded. With
     parts that are neither text nor pictures, or parameters that let the provider read more, it is `UNBOUNDED` or more.
     """
-    tally = _Tally()
-    size = count = 0
+    tally: _Tally | None = None
+    size = count = predicted = 0
+    outside = any_tools = False
     for message in messages:
         count += 1
         content = message.get("content")
         if content.__class__ is str:
             size += len(content) if content.isascii() else len(content.encode("utf-8", "surrogatepass"))
         elif content:
+            tally = tally or _Tally()
             tally.content(content)
         if len(message) != 2 or "role" not in message or "content" not in message:
             for key, value in message.items():
                 if key not in ("role", "content") and value is not None:
                     size += _bytes(value)
                     if key == "audio":  # an earlier answer of the provider's own, by its id
-                        tally.open = True
-    any_tools = False
+                        outside = True
     for tool in tools:
         count += 1
         any_tools = True
         size += len(_dumped(tool))
-        if _serves_itself(tool):
-            tally.open = True
-    predicted = 0
+        outside = outside or _serves_itself(tool)
     for key, value in params.items():
         if value is None or value.__class__ in _SCALARS:
-            if value and key in _PULLS_IN:
-                tally.open = True
+            outside = outside or bool(value and key in _PULLS_IN)
             continue
         if key == "prediction":
             predicted = _bytes(value)
         size += _bytes(value)
-        if key in _PULLS_IN:
-            tally.open = True
+        outside = outside or key in _PULLS_IN
         any_tools = any_tools or key in ("functions", "tools")
-    size += tally.size
-    likely = int(size / BYTES_PER_TOKEN) + 1 + count * MESSAGE_TOKENS + tally.media * MEDIA_TOKENS
-    bound = size + _REQUEST_BOUND + count * _MESSAGE_BOUND + tally.images * _IMAGE_BOUND + tally.sound
+    likely, bound = count * MESSAGE_TOKENS + 1, count * _MESSAGE_BOUND + _REQUEST_BOUND
+    if tally is not None:
+        size += tally.size
+        likely += tally.media * MEDIA_TOKENS
+        bound += tally.images * _IMAGE_BOUND + tally.sound
+        outside = outside or tally.open
     if any_tools:
         bound += _TOOLS_BOUND
-    return Size(likely, bound + UNBOUNDED if tally.open else bound, predicted)
+    if outside:
+        bound += UNBOUNDED
+    return Size(likely + int(size / BYTES_PER_TOKEN), bound + size, predicted)
 
 
 def text_tokens(text: str) -> int:
