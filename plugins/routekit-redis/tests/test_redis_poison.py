@@ -158,6 +158,22 @@ def test_an_absurd_bill_is_booked_at_what_was_held(shared_server: Server) -> Non
         assert not ledger._late
 
 
+def test_an_uncertain_end_counts_whole_until_it_is_corrected(shared_server: Server) -> None:
+    with opened(shared_server, name="doubt") as ledger:
+        one = hold("a", 10, LIMIT)
+        ledger.reserve(one)
+        ledger.mark_sent(one)
+        for _ in range(2):
+            ledger.mark_uncertain(one)
+            assert used(ledger, LIMIT) == (10, 0)
+        assert [found.state for found in ledger.holds()] == ["uncertain"]
+        assert ledger.verify() == []
+        ledger.correct("a", Money(3))
+        ledger.mark_uncertain(one)
+        assert used(ledger, LIMIT) == (3, 0)
+        assert ledger.verify() == []
+
+
 def test_a_lease_can_be_renewed(shared_server: Server) -> None:
     with opened(shared_server, name="renewed") as ledger:
         one = hold("a", 10, LIMIT, lease_s=0.5)

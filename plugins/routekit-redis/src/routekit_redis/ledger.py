@@ -106,6 +106,9 @@ class RedisLedger(Ledger):
     def release(self, reservation: Reservation) -> None:
         self._end(reservation, "0", "release")
 
+    def mark_uncertain(self, reservation: Reservation) -> None:
+        self._end(reservation, str(reservation.amount.nanos), "uncertain")
+
     def renew(self, reservation: Reservation) -> None:
         with contextlib.suppress(BudgetUnavailableError):
             self._run(scripts.RENEW, reservation.id, reservation.lease_s)

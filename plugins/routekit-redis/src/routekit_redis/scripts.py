@@ -232,7 +232,8 @@ return {'ok'}
 END = (
     _COMMON
     + """
--- epoch, then for each end: id, actual, kind ('settle' or 'release'). One that cannot be written stops no other one.
+-- epoch, then for each end: id, actual, kind ('settle', 'release', or 'uncertain': its whole amount counts as spent,
+-- and it stays to be corrected). One that cannot be written stops no other one.
 local damaged = {'ok'}
 for i = 2, #ARGV, 3 do
   local id, actual, kind = ARGV[i], ARGV[i + 1], ARGV[i + 2]
@@ -242,6 +243,12 @@ for i = 2, #ARGV, 3 do
   if h and (h.damaged or why or not whole(actual)) then
     put_aside(id)
     table.insert(damaged, id)
+  elseif h and kind == 'uncertain' then
+    if h.state ~= 'uncertain' then
+      enter('uncertain', id, h.keys, h.amount, h.state == 'expired' and '0' or negative(h.amount), h.dep, h.req)
+      redis.call('HSET', P .. ':h:' .. id, 'state', 'uncertain')
+      redis.call('ZREM', P .. ':leases', id)
+    end
   elseif h then
     local spent, reserved = actual, negative(h.amount)
     if h.state == 'uncertain' then
