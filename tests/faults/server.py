@@ -36,7 +36,8 @@ KINDS = {
     "stall": "half of the answer, then nothing",
     "drip": "the answer in small pieces, slowly",
     "malformed": "an event, or a body, that is no JSON in its middle",
-    "no-finish": "the answer without a finish reason",
+    "no-finish": "the answer without a finish reason, and without [DONE]",
+    "done-alone": "the answer without a finish reason, but [DONE]",
     "no-done": "a finish reason, but no [DONE]",
     "stays-open": "a finish reason, no [DONE], and the connection stays open",
     "error-event": "an error in the middle of the stream, and [DONE] all the same",
@@ -199,12 +200,14 @@ async def _stream(writer: asyncio.StreamWriter, kind: str, key: str) -> None:
                 writer.write(b"data: " + json.dumps(error).encode() + b"\n\ndata: [DONE]\n\n")
                 await writer.drain()
                 return
-    if kind != "no-finish":
+    if kind == "no-finish":
+        return
+    if kind != "done-alone":
         await _event(writer, {}, finish=_finish(kind))
     if kind in ("no-done", "stays-open"):
         await asyncio.sleep(LIFE_S if kind == "stays-open" else 0)
         return
-    if kind != "no-finish":
+    if kind != "done-alone":
         usage = {"id": "c", "object": "chat.completion.chunk", "choices": [], "usage": _USAGE}
         writer.write(b"data: " + json.dumps(usage).encode() + b"\n\n")
     writer.write(b"data: [DONE]\n\n")
@@ -244,7 +247,7 @@ def _completion(kind: str) -> dict[str, Any]:
         message.update(content=None, tool_calls=[_CALL])
     elif kind in ("schema", "fine-json"):
         message["content"] = '{"city": 3}' if kind == "schema" else JSON
-    finish = None if kind == "no-finish" else _finish(kind)
+    finish = None if kind in ("no-finish", "done-alone") else _finish(kind)
     return {"id": "c", "object": "chat.completion", "model": "m", "usage": _USAGE,
             "choices": [{"index": 0, "message": message, "finish_reason": finish}]}  # fmt: skip
 

@@ -56,6 +56,7 @@ PROMISES = {
     "drip": Promise("answered", "answered"),
     "malformed": Promise("second", StreamInterruptedError),
     "no-finish": Promise("answered", StreamInterruptedError),
+    "done-alone": Promise("answered", "answered"),
     "no-done": Promise("answered", "answered"),
     "stays-open": Promise("answered", "answered"),
     "error-event": Promise("answered", StreamInterruptedError),

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from routekit.engine.assemble import is_empty
-from routekit.engine.finishreason import ERROR
 from routekit.errors import (
     ContentFilterError,
     InvalidInputError,
@@ -21,6 +20,7 @@ from routekit.errors import (
     ProviderError,
     ProviderUnavailableError,
 )
+from routekit.plugin.finishreason import ERROR
 from routekit.plugin.schema import parsed, problem
 from routekit.types import Answer, RouteRequest, Usage, follows_tool_results
 

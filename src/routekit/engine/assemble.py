@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from routekit.engine.run import copied
-from routekit.plugin.deltas import add_up
-from routekit.types import CacheEntry, Chunk, Message
+from routekit.plugin.deltas import PARTS, add_up
+from routekit.types import CacheEntry, Chunk, Message, text_of
 
 
 def message_of(chunks: Iterable[Chunk]) -> Message:
@@ -38,6 +38,10 @@ def chunks_of(entry: CacheEntry) -> Iterator[Chunk]:
 
 def _delta(message: Message) -> dict[str, Any]:
     delta: dict[str, Any] = {key: value for key, value in message.items() if value is not None}
+    content = delta.get("content")
+    if isinstance(content, list):
+        delta["content"] = text_of(message)
+        delta[PARTS] = [part for part in content if not (isinstance(part, Mapping) and part.get("type") == "text")]
     if delta.get("tool_calls"):
         delta["tool_calls"] = [{"index": index, **call} for index, call in enumerate(delta["tool_calls"])]
     return delta

@@ -12,11 +12,12 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from routekit.engine.finishreason import finish_reason_of
 from routekit.errors import InvalidResponseError
 from routekit.plugin.deltas import PARTS
+from routekit.plugin.finishreason import finish_reason_of
 from routekit.plugin.toolcalls import ToolCalls, as_json_text, body_of, listed, new_call_id
 from routekit.types import Answer, Choice, Chunk, Message, RouteRequest, Usage
 
@@ -34,6 +35,8 @@ _THINKING_PARTS = frozenset({"thinking", "redacted_thinking", "reasoning"})
 _LONE_PARTS = _TEXT_PARTS | _THINKING_PARTS
 _SAID = ("reasoning_content", "reasoning", "refusal")
 _TEXTS = ("content", *_SAID)
+_USUAL = ("stop", "length", None)
+_HEADERS = (dict, MappingProxyType)
 _ROLES = (None, "assistant")
 _PLAIN_DELTA = frozenset({"role", "content"})
 
@@ -46,8 +49,23 @@ def answer_of(answer: Any) -> Answer:
     """
     if not isinstance(answer, Answer):
         raise TypeError(f"a provider answers with an Answer, not {type(answer).__name__}")
+    message = answer.message
+    if (
+        message.__class__ is dict
+        and len(message) == 2
+        and (content := message.get("content")).__class__ is str
+        and content.isascii()
+        and message.get("role") == "assistant"
+        and answer.finish_reason in _USUAL
+        and (answer.model is None or (answer.model.__class__ is str and answer.model.isascii()))
+        and answer.logprobs is None
+        and not answer.others
+        and (answer.usage is None or answer.usage.__class__ is Usage)
+        and answer.headers.__class__ in _HEADERS
+    ):
+        return answer
     return Answer(
-        message=message_from(answer.message),
+        message=message_from(message),
         finish_reason=finish_reason_of(answer.finish_reason),
         usage=answer.usage if isinstance(answer.usage, Usage) else None,
         model=name_of(answer.model),

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routekit.engine.finishreason import finish_reason_of
 from routekit.engine.foreign import (
     BYTES_PER_TOKEN,
     MOST_CHARACTERS,
@@ -24,6 +23,7 @@ from routekit.engine.foreign import (
 )
 from routekit.errors import InvalidResponseError
 from routekit.plugin.deltas import add_up
+from routekit.plugin.finishreason import finish_reason_of
 from routekit.types import Answer, Choice, Chunk, RouteRequest, Usage
 
 TEXT = {"type": "text", "text": "Hello."}

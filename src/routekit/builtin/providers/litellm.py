@@ -25,6 +25,7 @@ from pydantic import Field
 from routekit.builtin.providers.litellm_errors import classify
 from routekit.errors import InvalidResponseError, ProviderError, ProviderSetupError, ProviderTimeoutError
 from routekit.plugin import Embeddings, Once, Options, PluginContext, Provider, ProviderCall, ProviderPlugin, offload
+from routekit.plugin.finishreason import finish_reason_of
 from routekit.types import Answer, Choice, Chunk, Deployment, Message, Usage
 from routekit.types.reported import read_usage
 
@@ -510,7 +511,7 @@ def _answer(response: Any) -> Answer:
     logprobs = getattr(choice, "logprobs", None)
     return Answer(
         message=message,
-        finish_reason=choice.finish_reason,
+        finish_reason=_reason(choice),
         usage=None if reported is None else usage_of(_plain(reported), getattr(response, "service_tier", None)),
         model=hidden.get("provider_response_model") or response.model,
         logprobs=_plain(logprobs) if logprobs is not None else None,
@@ -518,13 +519,19 @@ def _answer(response: Any) -> Answer:
         others=tuple(
             Choice(
                 message=cast("Message", _plain(other.message)),
-                finish_reason=other.finish_reason,
+                finish_reason=_reason(other),
                 logprobs=_plain(found) if (found := getattr(other, "logprobs", None)) is not None else None,
                 index=place,
             )
             for place, other in enumerate(response.choices[1:], start=1)
         ),
     )
+
+
+def _reason(choice: Any) -> Any:
+    """The finish reason. Words that litellm does not know become "stop" there, also those for a failure."""
+    native = (getattr(choice, "provider_specific_fields", None) or {}).get("native_finish_reason")
+    return native if finish_reason_of(native) in ("error", "length", "content_filter") else choice.finish_reason
 
 
 def _beside(response: Any) -> dict[str, Any]:
@@ -562,7 +569,7 @@ def _plain(value: Any) -> dict[str, Any]:
     """One of litellm's objects as a dictionary, without keys that say nothing."""
     if isinstance(value, Mapping):
         return {str(key): item for key, item in value.items() if item is not None}
-    found: dict[str, Any] = value.model_dump(exclude_none=True)
+    found: dict[str, Any] = value.model_dump(exclude_none=True, warnings=False)
     return found
 
 

@@ -52,7 +52,9 @@ class OpenAICompatibleOptions(Options):
         "max_completion_tokens at api.openai.com, whose newer models refuse max_tokens; elsewhere as it was given.",
     )
     max_response_bytes: int = Field(
-        default=32 * 2**20, gt=0, description="The largest body, or event of a stream, after decompression."
+        default=32 * 2**20,
+        gt=0,
+        description="The largest body, or event of a stream, after decompression; a stream: 8 times as much.",
     )
     stream_usage: bool = Field(
         default=True, description="Ask for token counts at the end of streams; false for endpoints that refuse it."
