@@ -22,7 +22,7 @@ from routekit.plugin import (
     StrategyPlugin,
     hookimpl,
 )
-from routekit.types import Attempt, Chunk, Deployment
+from routekit.types import Attempt, Choice, Chunk, Deployment
 
 
 def calls(router: Router) -> None:
@@ -32,6 +32,7 @@ def calls(router: Router) -> None:
     assert_type(result.cost, Money)
     assert_type(result.cost.usd, Decimal)
     assert_type(result.attempts, tuple[Attempt, ...])
+    assert_type(result.choices, tuple[Choice, ...])
     assert_type(result.decision.ranked[0].deployment, Deployment)
     assert_type(router.explain([{"role": "user", "content": "hi"}]), RouteDecision)
     with router.stream("hi") as stream:

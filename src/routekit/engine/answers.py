@@ -137,7 +137,7 @@ def _call_fault(calls: Any, request: RouteRequest, wanted: frozenset[str]) -> st
         if not isinstance(function, Mapping) or call.get("type") == "custom":
             continue
         if "tool_json" in wanted and not function.get("name"):
-            return "a tool call says no name"
+            return "a tool call has no name"
         given, problem_found = _arguments(function.get("arguments"))
         if problem_found:
             return f"the arguments of a tool call {problem_found}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -182,7 +182,7 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
         "name": clean_text(name) if isinstance(name, str) else "",
         text: clean_text(as_json_text(body.get(text))),
     }
-    said.update((key, cleaned(value)) for key, value in body.items() if key not in said and value is not None)
+    said.update(_extras(body, said.keys()))
     call_id = call.get("id")
     out: dict[str, Any] = {
         "id": clean_text(call_id) if isinstance(call_id, str) else "",
@@ -190,8 +190,14 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
         kind: said,
     }
     beside = call.keys() - out.keys() - {"index", "name", "arguments", "function"}
-    out.update((key, cleaned(call[key])) for key in call if key in beside and call[key] is not None)
+    out.update(_extras(call, call.keys() - beside))
     return out
+
+
+def _extras(found: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """What stands there beside what is known, as plain data, without what says nothing."""
+    made: dict[str, Any] = cleaned({key: value for key, value in found.items() if key not in known})
+    return {key: value for key, value in made.items() if value is not None}
 
 
 def _read(message: Mapping[str, Any]) -> dict[str, Any]:

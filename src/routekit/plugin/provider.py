@@ -50,7 +50,9 @@ class Provider(ABC):
     else that escapes counts as a bug of the plugin and is wrapped as `ProviderUnavailableError`.
     A stream yields `Chunk`s, the finish reason on one of them and the usage on one of the last; a
     stream that ends without a finish reason must raise, not end. Closing a stream early frees its
-    connection. Providers never retry: the engine does.
+    connection. Providers never retry: the engine does. What an endpoint said may be handed over as it came: the
+    engine makes content in parts, tool calls, finish reasons and the like one shape. Where a call asks for several
+    answers (``n``), those after the first are the answer's `others`; streams of several are refused before.
 
     >>> class Echo(Provider):
     ...     def complete(self, call):

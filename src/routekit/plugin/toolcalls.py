@@ -133,7 +133,9 @@ class ToolCalls:
         text = "input" if kind == "custom" else "arguments"
         call_id, name, piece = _text(delta.get("id")), _text(body.get("name")), as_json_text(body.get(text))
         index = _index(delta.get("index"))
-        if not (call_id or name or piece) and delta.keys() <= _OWN and body.keys() <= _OWN:
+        extras = {key: value for key, value in delta.items() if key not in _OWN and value is not None}
+        inner = {key: value for key, value in body.items() if key not in ("name", text) and value is not None}
+        if not (call_id or name or piece or extras or inner):
             return None
         call = self._call(call_id, index, name, piece)
         call.turn = self._turn
@@ -158,10 +160,10 @@ class ToolCalls:
             said[text] = piece
         elif first and name:
             said[text] = ""
-        said.update((key, value) for key, value in body.items() if key not in ("name", text) and value is not None)
+        said.update(inner)
         if said:
             out[kind] = said
-        out.update((key, value) for key, value in delta.items() if key not in _OWN and value is not None)
+        out.update(extras)
         return out if len(out) > 1 else None
 
     def _call(self, call_id: str, index: int | None, name: str, piece: str) -> _Call:

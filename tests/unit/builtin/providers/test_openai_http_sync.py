@@ -56,6 +56,14 @@ def test_headers_are_lower_case_joined_and_unfolded(pair: Any) -> None:
     response.release_conn()
 
 
+@pytest.mark.parametrize("codings", [b"chunked", b"identity, chunked", b"identity\r\nTransfer-Encoding: Chunked"])
+def test_the_last_transfer_coding_frames_the_body(pair: Any, codings: bytes) -> None:
+    response, _ = answered(pair, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: " + codings + b"\r\n\r\n2\r\nok\r\n0\r\n\r\n")
+    assert response.read(100) == b"ok"
+    assert response.read(100) == b""
+    response.release_conn()
+
+
 @pytest.mark.parametrize("first", [b"100 Continue", b"103 Early Hints"])
 def test_interim_responses_come_before_the_response(pair: Any, first: bytes) -> None:
     response, _ = answered(
