@@ -505,6 +505,9 @@ def _answer(response: Any) -> Answer:
     choice = response.choices[0]
     message = cast("Message", _plain(choice.message))
     message.setdefault("content", None)
+    for call in message.get("tool_calls") or ():
+        # It belongs into deltas; strict endpoints refuse it when it comes back.
+        cast("dict[str, Any]", call).pop("index", None)
     message.update(_beside(response))  # type: ignore[typeddict-item]  # what a vendor adds
     reported = getattr(response, "usage", None)
     hidden = _hidden(response)
