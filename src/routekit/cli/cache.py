@@ -30,8 +30,9 @@ _SHOWN = 60
 _OF_PROCESSES = "in each program's memory; this shows none of it"
 
 tenant_option = click.option(
-    "--tenant", "tenant", multiple=True, metavar="VALUE",
-    help="A value of the scope that [cache] `scope` names; several together are one tenant.",
+    "--tenant", "tenant", multiple=True, metavar="[KIND=]VALUE",
+    help="A value of a scope that [cache] `scope` names (the first one where no KIND= is given); several together are "
+    "one tenant: --tenant project=search --tenant user=ada is Ada within search.",
 )  # fmt: skip
 namespace_option = click.option(
     "--namespace", metavar="NAME", help="A `cache_namespace` inside the tenant's partition."
@@ -133,7 +134,14 @@ def _caches(session: Session) -> Iterator[tuple[Router, list[tuple[str, Cache]]]
 def _partition(router: Router, tenant: tuple[str, ...], namespace: str | None) -> str:
     from routekit.engine.cachekey import namespace_of
 
-    return namespace_of(router.config.cache.scope, tenant, namespace)
+    kinds = router.config.cache.scopes
+    values: dict[str, list[str]] = {}
+    for given in tenant:
+        kind, equals, value = given.partition("=")
+        if not equals or kind not in kinds:
+            kind, value = (kinds[0] if kinds else ""), given
+        values.setdefault(kind, []).append(value)
+    return namespace_of(kinds, values, namespace)
 
 
 def _row(tier: str, digest: str, entry: CacheEntry, text: bool) -> dict[str, Any]:

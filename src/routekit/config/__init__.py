@@ -13,9 +13,9 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from routekit.catalog import Catalog, deployments_from_env
-from routekit.config.money import BudgetTable, PriceTable
+from routekit.config.money import SCOPE_KINDS, BudgetTable, PriceTable
 from routekit.engine.answers import DEFAULT, AnswerPolicy
-from routekit.engine.settings import EngineSettings, OnInterrupt, Reuse, UnknownPrice
+from routekit.engine.settings import CARRIED_SCOPES, EngineSettings, OnInterrupt, Reuse, UnknownPrice
 from routekit.errors import ConfigError, InvalidInputError
 from routekit.plugin import Options, Strategy
 from routekit.plugin.options import config_error
@@ -126,7 +126,9 @@ class GroupTable(_Table):
 class CacheTable(BaseModel):
     """``[cache]``: tiers, nearest first. ``[cache.NAME]`` holds the options of the tier NAME.
 
-    `scope` is the kind of scope whose values are tenants: nobody gets another one's answers. `reuse` says
+    `scope` has the kinds of scopes (one or several) whose values are tenants: nobody gets another one's answers,
+    and a call that names a project and a user gets its own. Of a kind of your own, calls that name none are not
+    cached. `reuse` says
     whose answers are as good: those of the same group (or model) asked for under the same "strategy", under
     any strategy ("group"), or only those of the very model that would be asked first now ("model").
     `nondeterministic` caches requests with a temperature too, `tool_calls` answers that call tools.
@@ -139,13 +141,31 @@ class CacheTable(BaseModel):
 
     use: list[str] = []
     ttl_s: float | None = Field(default=3600.0, gt=0)
-    scope: str | None = "project"
+    scope: list[str] | str | None = ["project", "user"]
     nondeterministic: bool = False
     tool_calls: bool = False
     reuse: Reuse = "strategy"
     jitter: float = Field(default=0.1, ge=0, le=0.5)
     stale_s: float = Field(default=0.0, ge=0)
     secret_env: str | None = None
+
+    @field_validator("scope")
+    @classmethod
+    def _kinds(cls, value: list[str] | str | None) -> list[str] | str | None:
+        for kind in [value] if isinstance(value, str) else value or ():
+            if kind in CARRIED_SCOPES:
+                continue
+            near = difflib.get_close_matches(kind, CARRIED_SCOPES, n=1, cutoff=0.6)
+            known = ", ".join(CARRIED_SCOPES)
+            if near or kind in SCOPE_KINDS or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", kind):
+                hint = f"did you mean {near[0]!r}?" if near else f"known: {known}, or a kind of your own"
+                raise ValueError(f"{kind!r} is not a kind of scope that a call names a tenant with; {hint}")
+        return value
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The kinds in order, each once."""
+        return tuple(dict.fromkeys([self.scope] if isinstance(self.scope, str) else self.scope or ()))
 
     @model_validator(mode="after")
     def _tiers(self) -> Self:
@@ -286,7 +306,7 @@ class Config(_Table):
             lease_margin_s=self.router.lease_margin_s,
             baseline=self.savings.baseline,
             cache_ttl_s=self.cache.ttl_s,
-            cache_scope=self.cache.scope,
+            cache_scope=self.cache.scopes,
             cache_nondeterministic=self.cache.nondeterministic,
             cache_tool_calls=self.cache.tool_calls,
             cache_reuse=self.cache.reuse,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from routekit.engine.answers import KINDS, AnswerPolicy, fault_of
@@ -19,13 +19,18 @@ NO_EFFECT = frozenset({"user", "metadata", "store", "stream_options", "safety_id
 """Parameters that cannot change an answer. Every other one, known or not, is part of the key."""
 
 
-def namespace_of(scope: str | None, values: Sequence[str], own: str | None = None) -> str:
+def namespace_of(kinds: Sequence[str], scopes: Mapping[str, Sequence[str]], own: str | None = None) -> str:
     """The partition of a tenant, in which `own` may be one more. No two tenants have the same.
 
-    >>> namespace_of("project", ["search"]), namespace_of(None, [])
+    A tenant is what a request's scopes of these kinds name, all of them together.
+
+    >>> namespace_of(["project", "user"], {"project": ["search"]}), namespace_of(["project"], {})
     ('project:["search"]', 'shared')
+    >>> namespace_of(["project", "user"], {"project": ["search"], "user": ["ada"]})
+    'project:["search"]/user:["ada"]'
     """
-    tenant = f"{scope}:{json.dumps(list(values), ensure_ascii=False)}" if values else "shared"
+    named = [f"{kind}:{json.dumps(list(scopes[kind]), ensure_ascii=False)}" for kind in kinds if scopes.get(kind)]
+    tenant = "/".join(named) or "shared"
     return tenant if own is None else f"{tenant}/{json.dumps(own, ensure_ascii=False)}"
 
 

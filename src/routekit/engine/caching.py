@@ -15,7 +15,7 @@ from routekit.engine.io import IO
 from routekit.engine.meaning import Ask, Meaning, setting_of
 from routekit.engine.notify import Notifier
 from routekit.engine.run import Run, copied
-from routekit.engine.settings import EngineSettings
+from routekit.engine.settings import CARRIED_SCOPES, EngineSettings
 from routekit.engine.singleflight import Flight, SingleFlight
 from routekit.errors import CacheMissError, DeadlineExceededError, RoutekitError
 from routekit.plugin import Cache, Once, SemanticCache
@@ -58,7 +58,10 @@ class Lead:
 
 
 class Caching:
-    """The configured tiers, nearest first. `secret` is asked for once, when the first key is made."""
+    """The configured tiers, nearest first. `secret` is asked for once, when the first key is made.
+
+    `usable` says whether an entry, perhaps stored under other rules, is an answer here; else it is passed over.
+    """
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class Caching:
         embedding: Embedding,
         ask: Ask,
         home: Path | None = None,
+        usable: Callable[[Run, CacheEntry], bool] | None = None,
     ) -> None:
         self._all = tuple(cache for _, cache in caches)
         self._tiers = tuple((name, cache) for name, cache in caches if not isinstance(cache, SemanticCache))
@@ -88,6 +92,8 @@ class Caching:
         shared = any(cache.shared for cache in self._all)
         self._flights = SingleFlight(home / "flights" if home is not None and shared else None)
         self._shared = shared
+        self._own_kinds = tuple(kind for kind in settings.cache_scope if kind not in CARRIED_SCOPES)
+        self._usable = usable
 
     @property
     def by_model(self) -> bool:
@@ -102,7 +108,11 @@ class Caching:
         """
         request = run.request
         if self._all and may_cache(request, nondeterministic=self._settings.cache_nondeterministic):
-            return True
+            absent = next((kind for kind in self._own_kinds if not request.scopes.get(kind)), None)
+            if absent is None:
+                return True
+            # A kind of one's own may be a misspelt one: what would be everybody's answer then is nobody's.
+            run.notes.append(f"the cache was left out: the call names no {absent!r}, which [cache] scope asks for")
         if request.cache == "only":
             raise CacheMissError("cache='only' was asked for, but this request is not cached; see [cache]")
         return False
@@ -115,8 +125,7 @@ class Caching:
             asked = [request.group, request.model]
         elif reuse == "model":
             asked = [None, model]
-        scope = self._settings.cache_scope
-        namespace = namespace_of(scope, request.scopes.get(scope, ()) if scope else (), request.cache_namespace)
+        namespace = namespace_of(self._settings.cache_scope, request.scopes, request.cache_namespace)
         try:
             secret = self._tenant_secret(namespace)
             key = cache_key(request, asked, namespace, secret)
@@ -203,7 +212,7 @@ class Caching:
             except Exception as error:
                 self._bypassed(run, name, error)
                 continue
-            if entry is None:
+            if entry is None or (self._usable is not None and not self._usable(run, entry)):
                 continue
             for nearer, tier in self._tiers[:place]:
                 try:
@@ -220,7 +229,7 @@ class Caching:
         if not self._meaning.tiers or run.request.cache == "refresh":
             return None
         found = await self._meaning.find(io, run, key)
-        if found is None:
+        if found is None or (self._usable is not None and not self._usable(run, found[1])):
             return None
         name, entry = found
         if self._notify:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from routekit.engine.affinity import PrefixMemory
-from routekit.engine.answers import AnswerPolicy
+from routekit.engine.answers import AnswerPolicy, fault_of
 from routekit.engine.asking import Asking
 from routekit.engine.assemble import chunks_of
 from routekit.engine.billing import Billing
@@ -30,7 +30,7 @@ from routekit.engine.planner import Pool
 from routekit.engine.probes import Probes
 from routekit.engine.queue import WaitingRoom
 from routekit.engine.revalidating import Revalidating
-from routekit.engine.run import Answered, Run
+from routekit.engine.run import Answered, Run, copied
 from routekit.engine.savings import baseline_of
 from routekit.engine.settings import CompressionRule, EngineSettings
 from routekit.engine.shared import Shared, told
@@ -102,6 +102,7 @@ class Engine:
         self._clock = clock
         self._shared = shared
         self._pool_of = pool_of
+        self._answers = answers or AnswerPolicy()
         self._baseline = next((d for d in deployments if d.name == settings.baseline), None)
         self.traffic = self._traffic = Traffic()
         self._deployments = {deployment.name: deployment for deployment in deployments}
@@ -132,6 +133,7 @@ class Engine:
             embedding=self._embedding,
             ask=functools.partial(self._aside_answer, role="verifier"),
             home=home,
+            usable=self._usable if answers is not None and answers.checks else None,
         )
         self._revalidating = Revalidating(self.complete, clock)
         self._waiting_room = WaitingRoom(health, settings.queue)
@@ -205,17 +207,35 @@ class Engine:
         self._deciding.guard_request(run)
         key = await self._key(io, run, strategy)
         if key is None:
-            return await self._fresh(io, run, strategy)
+            return self._guarded(run, await self._fresh(io, run, strategy))
         found = await self._caching.find(io, run, key)
         if isinstance(found, Hit):
-            return self._cached(run, found, strategy)
+            return self._guarded(run, self._cached(run, found, strategy))
         shared: CacheEntry | None = None
         try:
             result = await self._fresh(io, run, strategy)
+            # What the upstream said, not what a guard makes of it for this caller: each reader's guards look anew.
             shared = await self._caching.store(io, run, key, result)
-            return result
         finally:
             found.land(shared)
+        return self._guarded(run, result)
+
+    def _guarded(self, run: Run, result: RouteResult) -> RouteResult:
+        """Step 11, on every way out: guards look at the answer, whether it was made now or before.
+
+        What was derived from a message that they changed goes with it.
+        """
+        if not self._deciding.checks_responses:
+            return result
+        messages = [choice.message for choice in result.choices]
+        read = [self._deciding.guard_response(run, message) for message in messages]
+        if all(after is before for after, before in zip(read, messages, strict=True)):
+            return result
+        others = tuple(
+            replace(other, message=message, logprobs=None)
+            for other, message in zip(result.others, read[1:], strict=True)
+        )
+        return replace(result, message=read[0], others=others, logprobs=None, decision=run.final_decision())
 
     async def _open(self, io: IO, run: Run, strategy: Strategy) -> LiveStream | ReplayStream:
         self._deciding.guard_request(run)
@@ -275,15 +295,10 @@ class Engine:
         """Steps 6 to 12: asks somebody."""
         answered = await self._asked(io, run, strategy, lambda chain: self._accepted(io, run, strategy, chain))
         answer, deployment = answered.answer, answered.permit.candidate.deployment
-        message, others = answer.message, answer.others
-        if self._deciding.checks_responses:
-            message = self._deciding.guard_response(run, message)
-            guard = functools.partial(self._deciding.guard_response, run)
-            others = tuple(replace(other, message=guard(other.message)) for other in others)
         self._learn(run, strategy)
         return run.result(
-            message, answer.finish_reason, answered.usage, deployment, answer.model,
-            logprobs=answer.logprobs, others=others,
+            answer.message, answer.finish_reason, answered.usage, deployment, answer.model,
+            logprobs=answer.logprobs, others=answer.others,
         )  # fmt: skip
 
     async def _asked(self, io: IO, run: Run, strategy: Strategy, ask: Callable[[Chain], Awaitable[T]]) -> T:
@@ -414,6 +429,11 @@ class Engine:
     def original(self, handle: str) -> str | None:
         """The text that a compressor left a handle for."""
         return self._compressing.original(handle)
+
+    def _usable(self, run: Run, entry: CacheEntry) -> bool:
+        """Whether the user's own checks take an answer from a cache for one, as they would if it was made now."""
+        answer = Answer(message=copied(entry.message), finish_reason=entry.finish_reason, model=entry.model)
+        return fault_of(run.request, answer, entry.usage, self._answers, run.notes) is None
 
     def _cached(self, run: Run, hit: Hit, strategy: Strategy) -> RouteResult:
         if hit.tier != SINGLE_FLIGHT and self._caching.is_stale(hit.entry) and run.request.cache != "only":

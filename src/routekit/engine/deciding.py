@@ -83,9 +83,13 @@ class Deciding:
                 raise _failed(name, error, "nothing was sent") from error
             if verdict.action == "block":
                 raise GuardBlockedError(guard=name, rule=verdict.rule, where="request")
-            if verdict.action == "redact" or verdict.messages is not None:
-                messages = tuple(_redacted(name, verdict))
-                run.request = dataclasses.replace(run.request, messages=messages)
+            changes = _changes(verdict)
+            if verdict.action == "redact" and not changes:
+                raise GuardUnavailableError(
+                    f"guard {name!r} redacts without saying what is left; guards fail closed, nothing was sent"
+                )
+            if changes:
+                run.request = dataclasses.replace(run.request, **changes)
                 run.notes.append(f"guard {name} redacted the request ({verdict.rule})")
             if verdict.action == "require":
                 both = run.request.requirements | verdict.requirements
@@ -297,6 +301,18 @@ def _checked(verdict: GuardVerdict) -> GuardVerdict:
 
 def _failed(name: str, error: Exception, so: str) -> GuardUnavailableError:
     return GuardUnavailableError(f"guard {name!r} failed ({type(error).__name__}); guards fail closed, {so}")
+
+
+def _changes(verdict: GuardVerdict) -> dict[str, Any]:
+    """The parts of a request that a verdict replaces."""
+    found: dict[str, Any] = {}
+    if verdict.messages:
+        found["messages"] = tuple(verdict.messages)
+    if verdict.tools is not None:
+        found["tools"] = tuple(verdict.tools)
+    if verdict.params is not None:
+        found["params"] = verdict.params
+    return found
 
 
 def _redacted(name: str, verdict: GuardVerdict) -> Sequence[Message]:

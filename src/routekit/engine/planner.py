@@ -19,10 +19,7 @@ from routekit.types import (
 )
 from routekit.types.empty import EMPTY
 from routekit.types.price import TOKENS_PER_PRICE
-
-RETENTIONS = {"zero": 0, "none": 0, "30d": 30, "default": 30, "unlimited": 10**9}
-"""Known retention words in days; "zero" is the strictest."""
-
+from routekit.types.retention import retention_fits
 
 PANIC_SHARE = 0.5
 """Of the deployments that could serve a request: when more than this share is ejected, ejection has stopped
@@ -203,7 +200,7 @@ def _misfit(deployment: Deployment, needed: frozenset[str], wanted: Requirements
         return "capability", f"cannot do {', '.join(sorted(missing))}"
     if wanted.regions and deployment.region not in wanted.regions:
         return "region", f"region is {deployment.region or 'unknown'}, wanted {' or '.join(sorted(wanted.regions))}"
-    if wanted.retention is not None and not _retention_fits(deployment.retention, wanted.retention):
+    if wanted.retention is not None and not retention_fits(deployment.retention, wanted.retention):
         return "retention", f"retention is {deployment.retention or 'unknown'}, at most {wanted.retention!r} is allowed"
     if wanted.tags - deployment.tags:
         return "tag", f"lacks the tag {', '.join(sorted(wanted.tags - deployment.tags))}"
@@ -214,21 +211,6 @@ def _misfit(deployment: Deployment, needed: frozenset[str], wanted: Requirements
     if deployment.weight == 0:
         return "drained", "its weight is 0"
     return None
-
-
-def _retention_fits(has: str | None, wanted: str) -> bool:
-    if has == wanted:
-        return True
-    if has is None:
-        return False
-    return _days(has) <= _days(wanted)
-
-
-def _days(retention: str) -> int:
-    if retention in RETENTIONS:
-        return RETENTIONS[retention]
-    number = retention.removesuffix("d")
-    return int(number) if number.isdigit() else 10**9
 
 
 def _dynamic_misfit(

@@ -15,6 +15,10 @@ UnknownPrice = Literal["refuse", "estimate", "allow"]
 When = Literal["auto", "always", "overflow"]
 
 
+CARRIED_SCOPES = ("project", "user", "tag", "run", "step")
+"""Kinds of scopes that calls carry (or that follow from their step), whose values can be tenants of a cache."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompressionRule:
     """When a compressor runs, and down to how much.
@@ -50,7 +54,7 @@ class EngineSettings:
     output_limit: int = 4096
     unknown_price: UnknownPrice = "refuse"
     cache_ttl_s: float | None = 3600.0
-    cache_scope: str | None = "project"
+    cache_scope: tuple[str, ...] = ("project", "user")
     cache_nondeterministic: bool = False
     cache_tool_calls: bool = False
     cache_reuse: Reuse = "strategy"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from routekit.plugin.registration import Plugin
 from routekit.types import Message, RouteRequest
@@ -14,7 +14,8 @@ from routekit.types.request import NO_REQUIREMENTS, Requirements
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardVerdict:
-    """What a guard says. ``redact`` brings changed `messages`; ``require`` brings `requirements`.
+    """What a guard says. ``redact`` brings what has changed of `messages`, `tools` and `params`, each whole;
+    ``require`` brings `requirements`, and may bring changes, too.
 
     `rule` names what matched, never the value.
     """
@@ -22,6 +23,8 @@ class GuardVerdict:
     action: Literal["allow", "redact", "block", "require"] = "allow"
     rule: str = ""
     messages: Sequence[Message] | None = None
+    tools: Sequence[Mapping[str, Any]] | None = None
+    params: Mapping[str, Any] | None = None
     requirements: Requirements = field(default=NO_REQUIREMENTS)
 
 
@@ -35,6 +38,7 @@ class Guard(ABC):
     """Whether `check_response` does anything. A stream is then held back until it was checked."""
 
     def check_request(self, request: RouteRequest) -> GuardVerdict:
+        """Looks at all that would be sent: messages, tools and parameters."""
         return ALLOW
 
     def check_response(self, request: RouteRequest, message: Message) -> GuardVerdict:

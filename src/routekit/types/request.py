@@ -9,6 +9,7 @@ from typing import Any, Literal
 from routekit.types.empty import EMPTY
 from routekit.types.message import Message
 from routekit.types.money import Money
+from routekit.types.retention import stricter_retention
 from routekit.types.sending import output_limit_of
 
 StepKind = Literal["plan", "act", "observe", "answer", "recover", "summarise"]
@@ -54,7 +55,7 @@ class Requirements:
             capabilities=self.capabilities | other.capabilities,
             max_cost=min(ceilings) if ceilings else None,
             regions=either(self.regions, other.regions),
-            retention=self.retention or other.retention,
+            retention=stricter_retention(self.retention, other.retention),
             tags=self.tags | other.tags,
             allowed_providers=either(self.allowed_providers, other.allowed_providers),
             denied_providers=self.denied_providers | other.denied_providers,

@@ -100,9 +100,26 @@ def test_a_change_anywhere_in_unknown_fields_changes_the_key(params: dict[str, A
     st.none() | st.text(max_size=4),
 )
 def test_no_two_tenants_share_a_partition(one: list[str], two: list[str], own: str | None) -> None:
-    assert (namespace_of("user", one, own) == namespace_of("user", two, own)) is (one == two)
-    assert namespace_of("user", one, own) != namespace_of("user", one, f"{own}x")
-    assert not one or namespace_of("user", one) != namespace_of("project", one)
+    assert (of_user(one, own) == of_user(two, own)) is (one == two)
+    assert of_user(one, own) != of_user(one, f"{own}x")
+    assert not one or namespace_of(["user"], {"user": one}) != namespace_of(["project"], {"project": one})
+
+
+def of_user(values: list[str], own: str | None) -> str:
+    return namespace_of(["user"], {"user": values}, own)
+
+
+NAMES = st.lists(st.text(max_size=4), max_size=2)
+
+
+@given(NAMES, NAMES, NAMES, NAMES, st.none() | st.text(max_size=4), st.none() | st.text(max_size=4))
+def test_a_tenant_is_all_that_its_scopes_name(
+    project: list[str], user: list[str], other: list[str], another: list[str], own: str | None, theirs: str | None
+) -> None:
+    kinds = ("project", "user")
+    one = namespace_of(kinds, {"project": project, "user": user}, own)
+    two = namespace_of(kinds, {"project": other, "user": another}, theirs)
+    assert (one == two) is ((project, user, own) == (other, another, theirs))
 
 
 def test_a_tenants_secret_is_its_own() -> None:

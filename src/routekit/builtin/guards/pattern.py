@@ -11,14 +11,27 @@ from pydantic import Field, model_validator
 
 from routekit.builtin.guards.presets import PRESETS, Finder, matches_of
 from routekit.plugin import ALLOW, Guard, GuardPlugin, GuardVerdict, Options, PluginContext
-from routekit.types import Message, Requirements, RouteRequest
+from routekit.types import NO_REQUIREMENTS, Message, Requirements, RouteRequest
+from routekit.types.empty import EMPTY
 
 Action = Literal["redact", "block", "require-local"]
 Preset = Literal["email", "credit-card", "iban", "us-ssn", "api-key", "ipv4"]
 
 _LOCAL = Requirements(tags=frozenset({"local"}))
-# Names and media, not writing: changing them would break the message.
-_NOT_TEXT = frozenset({"role", "type", "id", "tool_call_id", "data", "file_data"})
+_NOT_TEXT = frozenset({"role", "type"})
+_IDS = frozenset({"id", "tool_call_id"})
+"""Join calls with their results: read, but not redacted, because two of them could then be one."""
+
+_MEDIA = frozenset({("image_url", "url"), ("input_audio", "data"), ("file", "file_data")})
+"""Where a picture, sound or file stands, by the field around it and its own: told by place, never by its text."""
+
+_SETTINGS = frozenset(
+    {
+        "modalities", "parallel_tool_calls", "reasoning_effort", "service_tier", "stream_options", "tool_choice",
+        "verbosity",
+    }
+)  # fmt: skip
+"""Parameters with words of the protocol. Every other one may carry what somebody wrote."""
 
 
 class PatternRule(Options):
@@ -61,7 +74,8 @@ class PatternOptions(Options):
 
 
 class PatternGuard(Guard):
-    """Looks at every text of a message: content and its parts, tool call arguments, refusals, names.
+    """Looks at every text that would be sent: messages with all of their parts, tool call arguments and names, tools,
+    parameters; and at every text of an answer.
 
     Several rules may match: ``block`` wins. Where one rule redacts and another one requires local
     deployments, the verdict is ``require`` and carries the redacted messages, too.
@@ -80,7 +94,7 @@ class PatternGuard(Guard):
         self.checks_responses = bool(self._response)
 
     def check_request(self, request: RouteRequest) -> GuardVerdict:
-        return _verdict(self._request, request.messages)
+        return _verdict(self._request, request.messages, request.tools, request.params)
 
     def check_response(self, request: RouteRequest, message: Message) -> GuardVerdict:
         return _verdict(self._response, (message,))
@@ -97,23 +111,35 @@ class _Rule:
         self.find: Finder = PRESETS[rule.preset] if rule.preset is not None else matches_of(rule.regex or "")
 
 
-def _verdict(rules: Sequence[_Rule], messages: Sequence[Message]) -> GuardVerdict:
+def _verdict(
+    rules: Sequence[_Rule],
+    messages: Sequence[Message],
+    tools: Sequence[Mapping[str, Any]] = (),
+    params: Mapping[str, Any] = EMPTY,
+) -> GuardVerdict:
     if not rules:
         return ALLOW
     reading = _Reading(rules)
     changed = tuple(cast("Message", reading.value(message)) for message in messages)
+    new_tools = tuple(reading.value(tool) for tool in tools)
+    new_params = {key: value if key in _SETTINGS else reading.value(value) for key, value in params.items()}
 
     def labels(*actions: Action) -> str:
         return ", ".join(rule.label for rule in rules if rule.action in actions and rule in reading.matched)
 
     if blocked := labels("block"):
         return GuardVerdict(action="block", rule=blocked)
-    redacted = changed if labels("redact") else None
-    if labels("require-local"):
-        return GuardVerdict(
-            action="require", rule=labels("require-local", "redact"), messages=redacted, requirements=_LOCAL
-        )
-    return ALLOW if redacted is None else GuardVerdict(action="redact", rule=labels("redact"), messages=redacted)
+    redacts, local = bool(labels("redact")), labels("require-local", "redact")
+    if not redacts and not labels("require-local"):
+        return ALLOW
+    return GuardVerdict(
+        action="require" if labels("require-local") else "redact",
+        rule=local if labels("require-local") else labels("redact"),
+        messages=changed if redacts else None,
+        tools=new_tools if redacts and not _same(new_tools, tools) else None,
+        params=new_params if redacts and not _same(new_params.values(), params.values()) else None,
+        requirements=_LOCAL if labels("require-local") else NO_REQUIREMENTS,
+    )
 
 
 class _Reading:
@@ -125,32 +151,37 @@ class _Reading:
 
     def value(self, value: Any) -> Any:
         """The value with all texts in it redacted; the same object where nothing was."""
+        return self._value("", value)
+
+    def _value(self, around: str, value: Any) -> Any:
         if isinstance(value, str):
-            return value if value.startswith("data:") else self.text(value)
+            return self.text(value)
         if isinstance(value, Mapping):
-            fields = {key: self._field(key, item) for key, item in value.items()}
+            fields = {key: self._field(around, key, item) for key, item in value.items()}
             return value if all(fields[key] is item for key, item in value.items()) else fields
         if isinstance(value, (list, tuple)):
-            items = [self.value(item) for item in value]
+            items = [self._value(around, item) for item in value]
             return value if _same(items, value) else items
         return value
 
-    def text(self, text: str) -> str:
+    def text(self, text: str, *, is_id: bool = False) -> str:
         for rule in self._rules:
             # What blocks must not depend on what another rule has redacted.
             if rule.action != "redact" and next(rule.find(text), None) is not None:
                 self.matched.add(rule)
         for rule in self._rules:
-            if rule.action == "redact" and (spans := list(rule.find(text))):
+            if rule.action == "redact" and not is_id and (spans := list(rule.find(text))):
                 self.matched.add(rule)
                 for start, end in reversed(spans):
                     text = text[:start] + rule.placeholder + text[end:]
         return text
 
-    def _field(self, key: Any, value: Any) -> Any:
-        if key in _NOT_TEXT:
+    def _field(self, around: str, key: Any, value: Any) -> Any:
+        if not isinstance(value, str):
+            return self._value(str(key), value)
+        if key in _NOT_TEXT or (around, key) in _MEDIA:
             return value
-        return self._arguments(value) if key == "arguments" and isinstance(value, str) else self.value(value)
+        return self._arguments(value) if key == "arguments" else self.text(value, is_id=key in _IDS)
 
     def _arguments(self, text: str) -> str:
         """Arguments are JSON inside a text: they stay JSON, and escapes or numbers hide nothing."""

@@ -155,3 +155,54 @@ def test_what_was_redacted_is_gone_and_a_second_pass_finds_nothing(before: str, 
     assert verdict.messages is not None
     assert f" {value} " not in f" {verdict.messages[0]['content']} "
     assert checker.check_request(RouteRequest(messages=tuple(verdict.messages))) is ALLOW
+
+
+def shapes(text: str) -> list[RouteRequest]:
+    """Requests with `text` in each place where a text can stand, media aside."""
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    messages: list[list[Any]] = [
+        [{"role": "user", "content": text}],
+        [{"role": "system", "content": text}],
+        [{"role": "user", "content": [{"type": "text", "text": text}]}],
+        [{"role": "user", "content": "x", "name": text}],
+        [{"role": "assistant", "content": None, "refusal": text}],
+        [{"role": "assistant", "content": None, "reasoning_content": text}],
+        [{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c1", "content": text}],
+        [{"role": "user", "content": [{"type": "file", "file": {"filename": text}}]}],
+        [{"role": "user", "content": [{"type": "odd", "odd": {"url": text, "data": text, "file_data": text}}]}],
+    ]
+    plain: tuple[Any, ...] = ({"role": "user", "content": "x"},)
+    tool = {"type": "function", "function": {"name": "f", "description": text}}
+    return [
+        *(RouteRequest(messages=tuple(each)) for each in messages),
+        RouteRequest(messages=plain, tools=(tool,)),
+        RouteRequest(messages=plain, params={"prediction": {"type": "content", "content": text}}),
+        RouteRequest(messages=plain, params={"user": text}),
+        RouteRequest(messages=plain, params={"metadata": {"about": [text]}}),
+        RouteRequest(messages=plain, params={"response_format": {"type": "json_schema", "description": text}}),
+    ]
+
+
+@given(st.sampled_from(["", "data:", "data:image/png;base64,", "data:text/plain,", "https://x/"]), st.text(max_size=12))
+def test_what_stands_before_a_value_never_hides_it(prefix: str, more: str) -> None:
+    text = f"{prefix}{more} a@b.io"
+    for request in shapes(text):
+        assert guard({"preset": "email", "action": "block"}).check_request(request).action == "block"
+        verdict = guard({"preset": "email"}).check_request(request)
+        assert verdict.action == "redact"
+        written = [verdict.messages, verdict.tools, verdict.params]
+        assert "a@b.io" not in json.dumps(written, default=str)
+
+
+def test_media_are_told_by_their_place() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAAa@b.io"}}
+    sound = {"type": "input_audio", "input_audio": {"data": "a@b.io", "format": "wav"}}
+    file = {"type": "file", "file": {"file_data": "data:application/pdf;base64,a@b.io"}}
+    verdict = asked(guard({"preset": "email", "action": "block"}), user([picture, sound, file]))
+    assert verdict.action == "allow"
+
+
+def test_ids_are_read_and_not_changed() -> None:
+    result = {"role": "tool", "tool_call_id": "a@b.io", "content": "x"}
+    assert asked(guard({"preset": "email", "action": "block"}), result).action == "block"
+    assert asked(guard({"preset": "email"}), result).action == "allow"
