@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from routekit.catalog import Catalog, deployments_from_env
 from routekit.config.money import SCOPE_KINDS, BudgetTable, PriceTable
+from routekit.config.trust import check_owner, folders_upwards
 from routekit.engine.answers import DEFAULT, AnswerPolicy
 from routekit.engine.settings import CARRIED_SCOPES, EngineSettings, OnInterrupt, Reuse, UnknownPrice
 from routekit.errors import ConfigError, InvalidInputError
@@ -281,14 +282,21 @@ class Config(_Table):
 
     @classmethod
     def find(cls, env: Mapping[str, str], start: Path | None = None) -> Config:
-        """The file named by ``ROUTEKIT_CONFIG``, else the nearest one upwards, else the keys in the environment."""
+        """The file named by ``ROUTEKIT_CONFIG``, else the nearest one upwards, else the keys in the environment.
+
+        Upwards ends at the home directory and at a mount point. A file that was found so must be the user's own.
+
+        Raises:
+            ConfigError: something in it is wrong, or it belongs to, or may be changed by, somebody else.
+        """
         named = env.get("ROUTEKIT_CONFIG")
         if named:
             return cls.from_file(named)
         here = (start or Path.cwd()).resolve()
-        for folder in (here, *here.parents):
+        for folder in folders_upwards(here, env):
             file = folder / FILE_NAME
             if file.is_file():
+                check_owner(file, found_above=folder != here)
                 return cls.from_file(file)
         return cls.from_env(env)
 
