@@ -140,21 +140,21 @@ def expire(database: sqlite3.Connection, now: float) -> None:
 
 
 def correct(database: sqlite3.Connection, hold_id: str, actual: int, now: float) -> None:
-    """Replaces what is booked for a hold, uncertain or settled, by what was billed: by an entry of the difference."""
+    """Replaces what is booked for a hold, uncertain or settled, by what was billed: by one entry of the difference."""
     open_one = database.execute(f"SELECT 1 FROM holds WHERE id = ? AND state IN {_OPEN}", (hold_id,)).fetchone()  # noqa: S608 - a constant
     booked = database.execute(
-        "SELECT key, scope, sum(spent), max(deployment), max(request_id) FROM entries "
+        "SELECT key, scope, sum(spent), max(deployment), max(request_id), max(kind = 'correct') FROM entries "
         "WHERE hold = ? GROUP BY key, scope",
         (hold_id,),
     ).fetchall()
-    if open_one is not None or not booked:
+    if open_one is not None or not booked or booked[0][5]:
+        why = ": its call is still under way" if open_one else ": it was corrected already" if booked else ""
         raise InvalidInputError(
-            f"there is no uncertain or settled hold {hold_id!r}"
-            f"{': its call is still under way' if open_one else ''}; `routekit ledger holds` lists those that are "
-            "uncertain, `routekit ledger export` every entry with its hold"
+            f"there is no uncertain hold {hold_id!r} and no settled one to correct{why}; "
+            "`routekit ledger holds` lists those that are uncertain, `routekit ledger export` every entry with its hold"
         )
     database.execute("DELETE FROM holds WHERE id = ?", (hold_id,))
-    for key, scope, spent, deployment, request_id in booked:
+    for key, scope, spent, deployment, request_id, _ in booked:
         _enter(database, "correct", hold_id, [(key, scope)], actual - spent, 0, now, (deployment, request_id))
 
 

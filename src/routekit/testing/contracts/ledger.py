@@ -77,8 +77,9 @@ class LedgerContract(BudgetContract):
         assert figures(ledger, charged()) == (15, 0)
         ledger.settle(lost, Money(50))
         assert figures(ledger, charged()) == (15, 0), "a correction is an end"
-        with pytest.raises(InvalidInputError):
-            ledger.correct("never", Money(1))
+        for gone in (lost.id, "never"):
+            with pytest.raises(InvalidInputError):
+                ledger.correct(gone, Money(1))
         assert ledger.verify() == []
 
     def test_open_holds_are_listed(self, ledger: Ledger, charged: Charged) -> None:
