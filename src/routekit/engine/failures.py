@@ -75,7 +75,7 @@ def owed(failure: ProviderError | None, permit: Permit, chunks: Sequence[Chunk])
         return found.usage, found.doubt
     if not permit.sent or (failure is not None and not was_worked_on(failure)):
         return None, ""
-    if permit.streamed:
+    if permit.streamed and (chunks or failure is None or not failure.received):
         found = counted_stream(permit.candidate, chunks)
         return found.usage, found.doubt
     received = "" if failure is None else failure.received
