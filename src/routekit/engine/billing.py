@@ -31,6 +31,9 @@ from routekit.types import (
 
 _log = logging.getLogger("routekit.billing")
 Tell = Callable[[Event], None]
+STORE_WAIT_S = 10.0
+"""The longest wait for a store that other programs keep busy; a call's own deadline may end it sooner."""
+
 _WARNED_KEPT = 10_000
 """Thresholds of windows that are remembered as said."""
 
@@ -118,6 +121,7 @@ class Billing:
             deployment=candidate.deployment.name,
             request_id=run.id,
             lease_s=self._lease_s(run),
+            wait_s=_wait_s(run),
         )
         try:
             await io.reserve(self._budget, reservation)
@@ -280,3 +284,9 @@ class Billing:
     def close(self) -> None:
         if self._budget is not None:
             self._budget.close()
+
+
+def _wait_s(run: Run) -> float:
+    """How long a call can wait for the store: a busy one is no failing one, while there is time."""
+    left_s = run.deadline.remaining_s()
+    return STORE_WAIT_S if left_s is None else min(STORE_WAIT_S, left_s)

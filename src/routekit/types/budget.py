@@ -69,6 +69,7 @@ class Reservation:
 
     `lease_s` is how long the hold may live without an end before its holder counts as lost: one that
     was never marked sent is given back then, one that was sent becomes uncertain at its whole amount.
+    `wait_s` is how long its call can wait for a store that others keep busy; None: as the store is configured.
     """
 
     id: str
@@ -77,6 +78,7 @@ class Reservation:
     deployment: str = ""
     request_id: str = ""
     lease_s: float = 600.0
+    wait_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

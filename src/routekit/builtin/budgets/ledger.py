@@ -28,15 +28,19 @@ PAGE = 1000
 
 _log = logging.getLogger("routekit.ledger")
 
+BUSY_S = 0.09
+"""How long other writers are waited for where no call says how long it can wait."""
+
 
 class LedgerOptions(Options):
-    """`busy_timeout_s` is how long a call waits for other writers before it is refused.
+    """`busy_timeout_s` is how long a call waits for other writers before it is refused. None: as long as its own
+    deadline allows, ten seconds at most.
 
     `synchronous` "normal" survives a killed process; "full" also a power failure, at one disk flush
     per reservation.
     """
 
-    busy_timeout_s: float = Field(default=0.09, gt=0, le=5)
+    busy_timeout_s: float | None = Field(default=None, gt=0, le=60)
     synchronous: Literal["normal", "full"] = "normal"
 
 
@@ -65,7 +69,7 @@ class LedgerBudget(Ledger):
         self._pin = Pin(str(self.file))
 
     def reserve(self, reservation: Reservation) -> None:
-        with self._transaction() as database:
+        with self._transaction(self._patience_s(reservation)) as database:
             now = self._time()
             book.expire(database, now)
             refused = book.take(database, reservation, now)
@@ -73,7 +77,7 @@ class LedgerBudget(Ledger):
             raise refused
 
     def mark_sent(self, reservation: Reservation) -> None:
-        with self._transaction() as database:
+        with self._transaction(self._patience_s(reservation)) as database:
             marked = book.mark_sent(database, reservation, self._time())
         if not marked:
             raise BudgetUnavailableError(
@@ -154,7 +158,11 @@ class LedgerBudget(Ledger):
 
     @property
     def _wait_s(self) -> float:
-        return self.options.busy_timeout_s
+        return self.options.busy_timeout_s or BUSY_S
+
+    def _patience_s(self, reservation: Reservation) -> float:
+        """Of a call before it is sent: contention is no failure while it has the time."""
+        return self.options.busy_timeout_s or reservation.wait_s or BUSY_S
 
     def _end(self, end: End) -> None:
         """Clean-up code calls this and has an answer in its hands. Until the end is written the hold counts."""
@@ -172,8 +180,9 @@ class LedgerBudget(Ledger):
                     book.expire(database, self._time())
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._failing_closed(), self._file().transaction(self._pin, self._wait_s, self._time) as database:
+    def _transaction(self, wait_s: float | None = None) -> Iterator[sqlite3.Connection]:
+        wait_s = self._wait_s if wait_s is None else wait_s
+        with self._failing_closed(), self._file().transaction(self._pin, wait_s, self._time) as database:
             yield database
 
     @contextlib.contextmanager
