@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -14,6 +13,8 @@ from routekit.config.money import SCOPE_KINDS
 from routekit.engine.settings import OnInterrupt
 from routekit.errors import InvalidInputError
 from routekit.types import NO_REQUIREMENTS, CacheMode, Money, Requirements, RouteRequest, Step, as_messages
+from routekit.types.headers import NO_HEADERS, CallHeaders
+from routekit.types.parameters import KNOWN, refuse_unknown, spread
 from routekit.types.text import as_name, well_formed_json
 
 Messages = str | Iterable[Mapping[str, Any]]
@@ -22,8 +23,11 @@ ON_INTERRUPT = get_args(OnInterrupt)
 CACHE_MODES = ("use", "bypass", "refresh", "only")
 OPTIONS = (
     "strategy", "model", "group", "tools", "scopes", "deadline_s", "max_cost_usd", "requirements", "step", "session",
-    "metadata", "cache", "cache_ttl_s", "cache_namespace", "on_interrupt",
+    "metadata", "cache", "cache_ttl_s", "cache_namespace", "on_interrupt", "extra_headers", "extra_body", "timeout",
+    "system",
 )  # fmt: skip
+TIMEOUTS = ("timeout", "request_timeout")
+KNOWN_OR_BODY = KNOWN | {"extra_body"}
 COUNTS = ("max_tokens", "max_completion_tokens", "n")
 _PLAIN = frozenset({bool, int, type(None)})
 
@@ -34,7 +38,7 @@ def request_of(
     """The strategy that was named (or None), and the request; what is in `options` and no argument is a parameter.
 
     Raises:
-        InvalidInputError: an argument cannot be used, or looks like a misspelt one.
+        InvalidInputError: an argument cannot be used, or is neither an argument nor a parameter that is known.
     """
     take = options.pop
     spec, step = take("strategy", None), take("step", None)
@@ -56,6 +60,9 @@ def request_of(
     on_interrupt = take("on_interrupt", None)
     if on_interrupt is not None and on_interrupt not in ON_INTERRUPT:
         raise InvalidInputError(f"on_interrupt must be one of {', '.join(ON_INTERRUPT)}; got {on_interrupt!r}")
+    for name in TIMEOUTS:
+        if name in options:
+            deadline_s = _timeout(name, take(name), deadline_s)
     if deadline_s is None:
         deadline_s = defaults.deadline_s
     elif not _is_seconds(deadline_s):
@@ -65,10 +72,15 @@ def request_of(
     if max_cost_usd is not None:
         ceiling = Money.from_usd(_usd(max_cost_usd))
         requirements = requirements | Requirements(max_cost=ceiling)
-    options.pop("stream", None)
-    for name in options:
-        if (meant := _misspelt(name)) is not None:
-            raise InvalidInputError(f"{name!r} is no argument; did you mean {meant!r}?")
+    if options.get("stream", stream) in (stream, None):
+        take("stream", None)
+    headers = NO_HEADERS if (given := take("extra_headers", None)) is None else CallHeaders.checked(given)
+    if "system" in options:
+        messages = _with_system(messages, take("system"))
+    if "extra_body" in options:
+        spread(options)
+    if not options.keys() <= KNOWN_OR_BODY:
+        refuse_unknown((name for name in options if name != "extra_body"), OPTIONS)
     if step is not None and not isinstance(step, Step):
         raise InvalidInputError(f"step must be a routekit.Step; got {type(step).__name__}")
     texts = (("model", model), ("group", group), ("session", session), ("cache_namespace", cache_namespace))
@@ -101,6 +113,7 @@ def request_of(
         cache_namespace=cache_namespace,
         stream=stream,
         on_interrupt=on_interrupt,
+        headers=headers,
     )
     return spec, request
 
@@ -136,13 +149,29 @@ def _tools(given: Any) -> tuple[Mapping[str, Any], ...]:
     return tuple(well_formed_json(tool, f"tools[{place}]") for place, tool in enumerate(tools))
 
 
-@functools.lru_cache(maxsize=1024)
-def _misspelt(name: str) -> str | None:
-    """The routing argument that a Chat Completions parameter looks like: sent on, it would be lost in silence."""
-    if name == "models":  # OpenRouter's own list of fallbacks
-        return None
-    near = difflib.get_close_matches(name, OPTIONS, n=1, cutoff=0.8)
-    return near[0] if near else None
+def _timeout(name: str, value: Any, deadline_s: Any) -> Any:
+    """A client's `timeout` is the deadline of the whole call."""
+    if value is None:
+        return deadline_s
+    if deadline_s is not None:
+        raise InvalidInputError(f"deadline_s and {name} are both given, and mean the same; pass one of them")
+    if not _is_seconds(value) or value == 0:
+        raise InvalidInputError(
+            f"{name} must be a number of seconds above 0, as deadline_s; got {type(value).__name__}"
+        )
+    return value
+
+
+def _with_system(messages: Messages, system: Any) -> Messages:
+    """The messages with a client's `system`, a text or parts of one, as their first."""
+    if system is None:
+        return messages
+    if not isinstance(system, (str, list, tuple)):
+        raise InvalidInputError(f"system must be a text or a list of parts; got {type(system).__name__}")
+    rest = as_messages(messages)
+    if rest[0]["role"] in ("system", "developer"):
+        raise InvalidInputError("system is given, and messages begin with a system message; pass one of them")
+    return ({"role": "system", "content": system}, *rest)
 
 
 def _known_kind(kind: str) -> None:

@@ -160,8 +160,9 @@ class Router:
         deployment, a model id or a group), `group`, `tools`, `deadline_s`, `scopes`, `max_cost_usd`,
         `requirements`, `step`, `session`, `metadata`, `cache` ("use", "bypass", "refresh", "only"),
         `cache_ttl_s`, `cache_namespace`,
-        `on_interrupt` (of streams: "error", "continue", "restart"); all others are Chat Completions
-        parameters (`temperature`, `max_tokens`, ...).
+        `on_interrupt` (of streams: "error", "continue", "restart"), `extra_headers`, `extra_body`; clients'
+        `timeout` and `system` are taken for `deadline_s` and a system message. Others are parameters of Chat
+        Completions or of known vendors (`routekit.types.parameters`); names that are neither are refused.
 
         Raises:
             InvalidInputError: an argument cannot be used.

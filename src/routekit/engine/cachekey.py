@@ -46,6 +46,8 @@ def cache_key(request: RouteRequest, asked: object, namespace: str, secret: byte
     is whose answers are as good as another: a strategy, a group, a model.
     """
     params = {key: value for key, value in request.params.items() if key not in NO_EFFECT and value is not None}
+    if request.headers:
+        params["extra_headers"] = request.headers.digest
     wanted = request.requirements
     canonical = json.dumps(
         [

@@ -60,6 +60,7 @@ def call_for(
         first_token_timeout_s=limit_s if stream else None,
         idle_timeout_s=idle_s,
         request_id=run.id,
+        headers=request.headers,
     )
     return call, watch
 

@@ -39,7 +39,9 @@ class Revalidating:
     def start(self, request: RouteRequest, strategy: Strategy) -> None:
         """Makes the answer anew, unless that is under way. Returns at once."""
         key = json.dumps([request.messages, request.tools, request.model, request.group], default=repr)
-        key += repr((sorted(request.scopes.items()), request.cache_namespace, dict(request.params), strategy))
+        key += repr(
+            (sorted(request.scopes.items()), request.cache_namespace, dict(request.params), request.headers, strategy)
+        )
         with self._lock:
             if key in self._running or len(self._running) >= MOST:
                 return

@@ -20,6 +20,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 
+from routekit.arguments import TIMEOUTS
 from routekit.errors import InvalidInputError, RoutekitError
 from routekit.langchain.binding import RoutedBinding
 from routekit.langchain.convert import (
@@ -34,13 +35,14 @@ from routekit.langchain.convert import (
 )
 from routekit.langchain.errors import model_error
 from routekit.langchain.profile import profile_of
-from routekit.langchain.step import SITE, CallSite, lift, step_of
+from routekit.langchain.step import SITE, CallSite, lift, step_of, with_hidden_headers
 from routekit.langchain.structured import structured
 from routekit.router import Router
 from routekit.types import Choice, Chunk, Deployment, RouteResult, count_tokens, text_tokens
 
 _PARAMS = ("temperature", "max_tokens", "top_p", "seed", "stop")
-_NOT_SENT = (SITE, "stream", "ls_structured_output_format", "structured_output_format")
+_NOT_SENT = (SITE, "stream", "stream_usage", "ls_structured_output_format", "structured_output_format")
+"""What LangChain hands to a model for itself; usage stands at the end of every stream."""
 
 
 class RoutedChatModel(BaseChatModel):
@@ -54,10 +56,10 @@ class RoutedChatModel(BaseChatModel):
     retries are the router's (``[router] max_attempts``), keys its deployments' (``api_key_env``).
 
     A call takes the routing arguments of `Router.complete` as keyword arguments (`strategy`, `model`,
-    `group`, `scopes`, `session`, `deadline_s`, `max_cost_usd`, `requirements`, `step`, `metadata`, `cache`); all
-    other ones are Chat Completions parameters. The strategy of a call is the first of: its argument (or a
-    binding's), ``config["configurable"]["routekit_strategy"]``, `with_strategy`, the router's step
-    rules, its group's, its default.
+    `group`, `scopes`, `session`, `deadline_s`, `max_cost_usd`, `requirements`, `step`, `metadata`, `cache`,
+    `extra_headers`, `extra_body`) and the parameters that it knows; others are refused.
+    The strategy of a call is the first of: its argument (or a binding's),
+    ``config["configurable"]["routekit_strategy"]``, `with_strategy`, the router's step rules, its group's, its default.
 
     The answer's ``response_metadata["routekit"]`` is the whole story as plain data: deployment,
     strategy, reason, attempts, cost.
@@ -100,6 +102,8 @@ class RoutedChatModel(BaseChatModel):
             raise InvalidInputError("both router and config are given; pass one of them")
         if router is None:
             router = Router(config)
+        if kwargs.get("model_kwargs"):
+            kwargs["model_kwargs"] = with_hidden_headers(kwargs["model_kwargs"])
         if (strategy := kwargs.get("strategy")) is not None:
             router.resolve_strategy(strategy)
         super().__init__(router=router, **kwargs)  # type: ignore[call-arg]  # pydantic's, which mypy does not see
@@ -150,8 +154,10 @@ class RoutedChatModel(BaseChatModel):
             call["stop"] = stop
         if not call.get("stop", True):
             del call["stop"]
-        if "timeout" in call:
-            call["deadline_s"] = call.pop("timeout")
+        for name in TIMEOUTS:
+            if name in call:  # of the call, and so it counts before the model's own
+                call.pop("deadline_s", None)
+                call["timeout"] = call.pop(name)
         if call.get("n", 1) != 1:
             raise InvalidInputError(f"n={call['n']!r}: a routed call gives one answer; use batch() for several")
         tools = call.get("tools")
@@ -274,7 +280,7 @@ class RoutedChatModel(BaseChatModel):
 
     def bind(self, **kwargs: Any) -> RoutedBinding:  # type: ignore[override]  # langchain-core's is private
         """Arguments for every call; they survive `bind_tools` and `with_structured_output`."""
-        return RoutedBinding(bound=self, kwargs=kwargs)
+        return RoutedBinding(bound=self, kwargs=with_hidden_headers(kwargs))
 
     def with_config(self, config: RunnableConfig | None = None, **kwargs: Any) -> RoutedBinding:
         return RoutedBinding(bound=self).with_config(config, **kwargs)
@@ -425,7 +431,7 @@ for _method in (RoutedChatModel._generate, RoutedChatModel._agenerate):
 
 def _lifted_once(kwargs: dict[str, Any]) -> dict[str, Any]:
     # `invoke` has lifted already; who calls `generate` himself has not.
-    return kwargs if SITE in kwargs or "strategy" in kwargs else lift(None, kwargs)
+    return with_hidden_headers(kwargs) if SITE in kwargs or "strategy" in kwargs else lift(None, kwargs)
 
 
 def _chat_result(result: RouteResult) -> ChatResult:

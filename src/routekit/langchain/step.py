@@ -27,6 +27,7 @@ from langchain_core.runnables.config import RunnableConfig, var_child_runnable_c
 
 from routekit.errors import InvalidInputError
 from routekit.types import Step, StepKind
+from routekit.types.headers import CallHeaders
 
 PREFIX = "routekit_"
 LIFTED = (
@@ -72,6 +73,7 @@ def lift(config: RunnableConfig | None, kwargs: dict[str, Any]) -> dict[str, Any
     Raises:
         InvalidInputError: a ``routekit_`` key that nobody knows.
     """
+    kwargs = with_hidden_headers(kwargs)
     if kwargs.get("strategy", "") is None:  # `strategy=None` means: not given
         kwargs = {key: value for key, value in kwargs.items() if key != "strategy"}
     under = var_child_runnable_config.get()
@@ -92,6 +94,18 @@ def lift(config: RunnableConfig | None, kwargs: dict[str, Any]) -> dict[str, Any
         lifted[SITE] = known
         kwargs = {key: value for key, value in kwargs.items() if key != SITE}
     return {**lifted, **kwargs}
+
+
+def with_hidden_headers(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments whose `extra_headers` show no values: LangChain writes them into traces and keys of caches.
+
+    Raises:
+        InvalidInputError: they cannot be sent.
+    """
+    given = kwargs.get("extra_headers")
+    if given is None or isinstance(given, CallHeaders):
+        return kwargs
+    return {**kwargs, "extra_headers": CallHeaders.checked(given)}
 
 
 def configured_strategy() -> Any:

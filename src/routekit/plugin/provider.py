@@ -11,6 +11,7 @@ from routekit.errors import ProviderSetupError
 from routekit.plugin.offload import offload, pump
 from routekit.plugin.registration import Plugin
 from routekit.types import Answer, Chunk, Deployment, Message
+from routekit.types.headers import NO_HEADERS, CallHeaders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +22,8 @@ class ProviderCall:
     `idle_timeout_s` each wait for a further chunk, from when it is asked for.
 
     `params` are Chat Completions parameters; those that an endpoint does not know are for the
-    provider to pass on or to leave out. `metadata` is the request's own, never sent.
+    provider to pass on or to leave out. `headers` are the caller's; a provider that speaks HTTP sends them beside
+    its own, which they never replace where they say who asks.
     """
 
     deployment: Deployment
@@ -32,6 +34,7 @@ class ProviderCall:
     first_token_timeout_s: float | None = None
     idle_timeout_s: float | None = None
     request_id: str = ""
+    headers: CallHeaders = NO_HEADERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

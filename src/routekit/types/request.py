@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from routekit.types.empty import EMPTY
+from routekit.types.headers import NO_HEADERS, CallHeaders
 from routekit.types.message import Message
 from routekit.types.money import Money
 from routekit.types.retention import stricter_retention
@@ -86,6 +87,7 @@ class RouteRequest:
     its values. `deadline_s` is in seconds from the start of the request.
     `cache_ttl_s` (seconds) and `cache_namespace` (a partition inside the tenant's) overrule ``[cache]``.
     `on_interrupt` says what follows a broken stream ("error", "continue", "restart"), None: as configured.
+    `headers` travel with every attempt; no `repr` shows their values.
     """
 
     messages: tuple[Message, ...]
@@ -105,6 +107,7 @@ class RouteRequest:
     cache_namespace: str | None = None
     stream: bool = False
     on_interrupt: str | None = None
+    headers: CallHeaders = NO_HEADERS
 
     @property
     def wanted_output(self) -> int | None:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from routekit.builtin.providers import openai_wire as wire
 from routekit.builtin.providers.openai_clients import Lease
-from routekit.builtin.providers.openai_endpoint import Endpoint, OpenAICompatibleOptions, resolve
+from routekit.builtin.providers.openai_endpoint import Endpoint, OpenAICompatibleOptions, redaction, resolve
 from routekit.builtin.providers.openai_stream import read_reply
 from routekit.errors import InvalidRequestError
 from routekit.plugin import Answer, Embeddings, Provider, ProviderCall, ProviderPlugin, new_lock_after_fork
@@ -54,14 +54,14 @@ class OpenAICompatible(Provider):
     def complete(self, call: ProviderCall) -> Answer:
         client = self._sync or self._sync_client()
         body = self._body(call, stream=False)
-        headers, payload = client.post(body, call.deployment.name, call.timeout_s)
-        return read_reply(payload, call, headers, client.endpoint.redact)
+        headers, payload = client.post(body, call.deployment.name, call.timeout_s, headers=call.headers)
+        return read_reply(payload, call, headers, redaction(client.endpoint, call.headers))
 
     async def acomplete(self, call: ProviderCall) -> Answer:
         client = self._async or self._async_client()
         body = self._body(call, stream=False)
-        headers, payload = await client.post(body, call.deployment.name, call.timeout_s)
-        return read_reply(payload, call, headers, client.endpoint.redact)
+        headers, payload = await client.post(body, call.deployment.name, call.timeout_s, headers=call.headers)
+        return read_reply(payload, call, headers, redaction(client.endpoint, call.headers))
 
     def stream(self, call: ProviderCall) -> SyncStream:
         from routekit.builtin.providers.openai_http_sync import SyncStream

@@ -15,11 +15,14 @@ from pydantic import ConfigDict, Field, field_validator
 from routekit.builtin.providers.openai_errors import Redact, redactor
 from routekit.errors import ProviderSetupError
 from routekit.plugin import Options
+from routekit.types.headers import RESERVED, CallHeaders, can_be_sent
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _LOOKS_LIKE_A_KEY = re.compile(r"(sk-|sk_|gsk_|xai-|hf_|AIza|Bearer )|[A-Za-z]*[0-9a-f]{32,}\Z")
 _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_SECRET_LENGTH = 6
+"""Shorter values of headers are no secrets, and stand in many texts by chance."""
+
 _OWN_KEYS = frozenset({"model", "messages", "tools", "stream", "input"})
 
 
@@ -93,7 +96,7 @@ class OpenAICompatibleOptions(Options):
     @classmethod
     def _are_headers(cls, value: dict[str, str]) -> dict[str, str]:
         for name, content in value.items():
-            if not _HEADER_NAME.match(name) or any(ord(letter) < 32 or ord(letter) > 255 for letter in content):
+            if not can_be_sent(name, content):
                 raise ValueError(f"header {name!r} cannot be sent: a name or value has characters that HTTP forbids")
             if _SECRET_HEADER.search(name) and not (content.startswith("$") and _NAME.match(content[1:])):
                 raise ValueError(
@@ -160,6 +163,29 @@ def resolve(options: OpenAICompatibleOptions, env: Mapping[str, str]) -> Endpoin
         redact=redactor(secrets),
         proxy=_proxy(parts.scheme, parts.hostname or "", env),
     )
+
+
+def headers_of_call(own: Mapping[str, str], given: CallHeaders) -> dict[str, str]:
+    """An endpoint's headers with those of a call, which replace them whatever the letters of their names.
+
+    Those that say who asks stay the endpoint's own, wherever the call's come from.
+    """
+    names = {name.lower(): name for name in own}
+    merged = dict(own)
+    for name, value in given.items():
+        if name.lower() not in RESERVED:
+            if (before := names.get(name.lower())) is not None:
+                del merged[before]
+            merged[name] = value
+    return merged
+
+
+def redaction(endpoint: Endpoint, headers: CallHeaders) -> Redact:
+    """What takes the endpoint's secrets out of a text, and what a call's headers hold: that may be one, too."""
+    if not headers:
+        return endpoint.redact
+    of_the_call = redactor(value for value in headers.values() if len(value) >= _SECRET_LENGTH)
+    return lambda text: of_the_call(endpoint.redact(text))
 
 
 def _secret(env: Mapping[str, str], name: str, key: str) -> str:

@@ -25,12 +25,13 @@ import aiohttp
 from yarl import URL
 
 from routekit.builtin.providers.openai_clients import SharedClients
-from routekit.builtin.providers.openai_endpoint import Endpoint
+from routekit.builtin.providers.openai_endpoint import Endpoint, headers_of_call, redaction
 from routekit.builtin.providers.openai_errors import classify
 from routekit.builtin.providers.openai_stream import ChunkReader
 from routekit.builtin.providers.openai_wire import ERROR_BODY_BYTES, Body, kept_headers
 from routekit.errors import InvalidResponseError, ProviderError, ProviderTimeoutError, ProviderUnavailableError
 from routekit.plugin import Chunk, ProviderCall, reaper, reset_after_fork
+from routekit.types.headers import NO_HEADERS, CallHeaders
 
 _IDLE_S = 0.05
 """After this long without a call, the loop is let look at its sockets before one is used again."""
@@ -77,27 +78,39 @@ class AsyncClient:
             _disown(session.client)
 
     async def post(
-        self, body: bytes, deployment: str, timeout_s: float | None, *, embeddings: bool = False
+        self,
+        body: bytes,
+        deployment: str,
+        timeout_s: float | None,
+        *,
+        embeddings: bool = False,
+        headers: CallHeaders = NO_HEADERS,
     ) -> tuple[dict[str, str], bytes]:
         """The kept headers and the body of a 200; anything else is raised."""
         response = None
         failure: ProviderError
         try:
             url = self._embeddings_url if embeddings else self._chat_url
-            response = await self.send(body, timeout_s or self._read_timeout_s, url=url)
+            response = await self.send(body, timeout_s or self._read_timeout_s, url=url, headers=headers)
             payload = await self.read(response, deployment)
             if response.status == 200:
                 return kept_headers(response.headers.items()), payload
-            failure = self.refusal(response, payload, deployment)
+            failure = self.refusal(response, payload, deployment, headers)
         except _FAILURES as error:
-            failure = self.failure(error, deployment)
+            failure = self.failure(error, deployment, headers)
         finally:
             if response is not None:
                 _leave(response)
         raise failure  # outside of the handler: no chained exception, whose parts hold the request's headers
 
     async def send(
-        self, body: bytes, timeout_s: float | None, *, url: URL | None = None, silence_s: float | None = None
+        self,
+        body: bytes,
+        timeout_s: float | None,
+        *,
+        url: URL | None = None,
+        silence_s: float | None = None,
+        headers: CallHeaders = NO_HEADERS,
     ) -> aiohttp.ClientResponse:
         loop = asyncio.get_running_loop()
         session = self._sessions.get(loop)
@@ -111,6 +124,7 @@ class AsyncClient:
         session.used_at = now
         return await session.client.post(
             self._chat_url if url is None else url,
+            headers=headers_of_call(self.endpoint.headers, headers) if headers else None,
             data=body if len(body) < _LARGE_BODY else io.BytesIO(body),
             allow_redirects=False,
             proxy=self.endpoint.proxy,
@@ -130,21 +144,24 @@ class AsyncClient:
                 break
         return body.joined()
 
-    def refusal(self, response: aiohttp.ClientResponse, payload: bytes, deployment: str) -> ProviderError:
+    def refusal(
+        self, response: aiohttp.ClientResponse, payload: bytes, deployment: str, sent: CallHeaders = NO_HEADERS
+    ) -> ProviderError:
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return classify(response.status, headers, payload, deployment=deployment, redact=self.endpoint.redact)
+        redact = redaction(self.endpoint, sent)
+        return classify(response.status, headers, payload, deployment=deployment, redact=redact)
 
-    def failure(self, error: Exception, deployment: str) -> ProviderError:
+    def failure(self, error: Exception, deployment: str, sent: CallHeaders = NO_HEADERS) -> ProviderError:
         """A failure of the transport as one of ours, without its cause."""
-        failure = self._failure(error, deployment)
+        failure = self._failure(error, deployment, sent)
         failure.unsent = isinstance(error, _UNREACHED)
         return failure
 
-    def _failure(self, error: Exception, deployment: str) -> ProviderError:
+    def _failure(self, error: Exception, deployment: str, sent: CallHeaders) -> ProviderError:
         if isinstance(error, TimeoutError):
             what = "connecting took too long" if isinstance(error, aiohttp.ServerTimeoutError) else "no answer in time"
             return ProviderTimeoutError(f"deployment {deployment!r}: {what}", deployment=deployment)
-        text = self.endpoint.redact(str(error)) or type(error).__name__
+        text = redaction(self.endpoint, sent)(str(error)) or type(error).__name__
         if isinstance(error, aiohttp.ClientResponseError):
             return InvalidResponseError(f"deployment {deployment!r}: no valid HTTP came back", deployment=deployment)
         return ProviderUnavailableError(f"deployment {deployment!r}: connection failed: {text}", deployment=deployment)
@@ -288,7 +305,7 @@ class AsyncStream:
         self._client = client
         self._call = call
         self._body = body
-        self._reader = ChunkReader(call, client.limit, client.endpoint.redact)
+        self._reader = ChunkReader(call, client.limit, redaction(client.endpoint, call.headers))
         self._ready: deque[Chunk] = deque()
         self._headers: Mapping[str, str] = {}
         self._response: aiohttp.ClientResponse | None = None
@@ -347,7 +364,7 @@ class AsyncStream:
         except _FAILURES as error:
             if reader.finished:  # the answer is complete; only its tail is missing
                 return b""
-            failure = self._client.failure(error, self._call.deployment.name)
+            failure = self._client.failure(error, self._call.deployment.name, self._call.headers)
         raise failure
 
     def _patience(self) -> float | None:
@@ -366,12 +383,17 @@ class AsyncStream:
         if first is not None:
             self._first_by = asyncio.get_running_loop().time() + first
         async with asyncio.timeout_at(self._first_by):
-            response = await client.send(self._body, call.timeout_s, silence_s=client.endpoint.options.read_timeout_s)
+            response = await client.send(
+                self._body,
+                call.timeout_s,
+                silence_s=client.endpoint.options.read_timeout_s,
+                headers=call.headers,
+            )
             self._response, self._body = response, b""
             self._loop = asyncio.get_running_loop()
             name = call.deployment.name
             if response.status != 200:
-                raise client.refusal(response, await client.read(response, name), name)
+                raise client.refusal(response, await client.read(response, name), name, call.headers)
             self._reader.expect(response.headers.get("Content-Encoding"))
             self._headers = kept_headers(response.headers.items())
 

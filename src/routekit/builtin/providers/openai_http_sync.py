@@ -34,12 +34,13 @@ from urllib3.exceptions import TimeoutError as URLLib3TimeoutError
 from urllib3.util import parse_url
 
 from routekit.builtin.providers.openai_clients import SharedClients
-from routekit.builtin.providers.openai_endpoint import Endpoint
+from routekit.builtin.providers.openai_endpoint import Endpoint, headers_of_call, redaction
 from routekit.builtin.providers.openai_errors import classify
 from routekit.builtin.providers.openai_stream import ChunkReader
 from routekit.builtin.providers.openai_wire import ERROR_BODY_BYTES, Body, kept_headers
 from routekit.errors import ProviderError, ProviderTimeoutError, ProviderUnavailableError
 from routekit.plugin import Chunk, ProviderCall, reaper, reset_after_fork
+from routekit.types.headers import NO_HEADERS, CallHeaders
 
 _IDLE_S = 60.0
 """Connections unused for this long are dropped: a firewall between may have forgotten them without a word."""
@@ -291,30 +292,38 @@ class SyncClient:
         return kind(parts.hostname or "", parts.port, maxsize=maxsize, block=True)
 
     def post(
-        self, body: bytes, deployment: str, timeout_s: float | None, *, embeddings: bool = False
+        self,
+        body: bytes,
+        deployment: str,
+        timeout_s: float | None,
+        *,
+        embeddings: bool = False,
+        headers: CallHeaders = NO_HEADERS,
     ) -> tuple[dict[str, str], bytes]:
         """The kept headers and the body of a 200; anything else is raised."""
         response = None
         failure: ProviderError
         try:
             url = self.endpoint.embeddings_url if embeddings else self.endpoint.chat_url
-            response = self.send(body, timeout_s or self.read_timeout_s, url=url)
+            response = self.send(body, timeout_s or self.read_timeout_s, url=url, headers=headers)
             payload = self.read(response, deployment)
             if response.status == 200:
-                headers = kept_headers(response.headers.items())
+                kept = kept_headers(response.headers.items())
                 response.release_conn()
                 response = None
-                return headers, payload
-            failure = self.refusal(response, payload, deployment)
+                return kept, payload
+            failure = self.refusal(response, payload, deployment, headers)
         except _FAILURES as error:
-            failure = self.failure(error, deployment)
+            failure = self.failure(error, deployment, headers)
         finally:
             if response is not None:
                 response.close()
                 response.release_conn()
         raise failure  # outside of the handler: no chained exception
 
-    def send(self, body: bytes, timeout_s: float, *, url: str | None = None) -> AnyResponse:
+    def send(
+        self, body: bytes, timeout_s: float, *, url: str | None = None, headers: CallHeaders = NO_HEADERS
+    ) -> AnyResponse:
         """The response's head. What is left of `timeout_s` goes on to bound its body."""
         now = monotonic()
         if now - self._used_at > _IDLE_S:
@@ -323,12 +332,12 @@ class SyncClient:
         if url is None:
             url = self.endpoint.chat_url
         if self.endpoint.proxy is None:
-            return self._send_directly(body, timeout_s, now + timeout_s, url)
+            return self._send_directly(body, timeout_s, now + timeout_s, url, headers)
         response: urllib3.BaseHTTPResponse = self._pool.urlopen(
             "POST",
             url,
             body=body,
-            headers=self._headers,
+            headers=headers_of_call(self._headers, headers) if headers else self._headers,
             retries=False,
             redirect=False,
             preload_content=False,
@@ -338,8 +347,8 @@ class SyncClient:
         )
         return response
 
-    def _send_directly(self, body: bytes, timeout_s: float, by: float, url: str) -> Response:
-        head = self._heads.get(url)
+    def _send_directly(self, body: bytes, timeout_s: float, by: float, url: str, headers: CallHeaders) -> Response:
+        head = self._heads.get(url) if not headers else _head(url, headers_of_call(self._headers, headers))
         if head is None:
             head = self._heads[url] = _head(url, self._headers)
         pool = self._pool
@@ -375,23 +384,26 @@ class SyncClient:
                 break
         return body.joined()
 
-    def refusal(self, response: AnyResponse, payload: bytes, deployment: str) -> ProviderError:
+    def refusal(
+        self, response: AnyResponse, payload: bytes, deployment: str, sent: CallHeaders = NO_HEADERS
+    ) -> ProviderError:
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return classify(response.status, headers, payload, deployment=deployment, redact=self.endpoint.redact)
+        redact = redaction(self.endpoint, sent)
+        return classify(response.status, headers, payload, deployment=deployment, redact=redact)
 
-    def failure(self, error: Exception, deployment: str) -> ProviderError:
+    def failure(self, error: Exception, deployment: str, sent: CallHeaders = NO_HEADERS) -> ProviderError:
         """A failure of the transport as one of ours, without its cause."""
-        failure = self._failure(error, deployment)
+        failure = self._failure(error, deployment, sent)
         failure.unsent = getattr(error, "unsent", False) or isinstance(error, _UNREACHED)
         return failure
 
-    def _failure(self, error: Exception, deployment: str) -> ProviderError:
+    def _failure(self, error: Exception, deployment: str, sent: CallHeaders) -> ProviderError:
         timed_out = isinstance(error, (URLLib3TimeoutError, TimeoutError))
         if timed_out and not isinstance(error, urllib3.exceptions.NewConnectionError):
             connecting = isinstance(error, urllib3.exceptions.ConnectTimeoutError)
             what = "connecting took too long" if connecting else "no answer in time"
             return ProviderTimeoutError(f"deployment {deployment!r}: {what}", deployment=deployment)
-        text = self.endpoint.redact(str(error)) or type(error).__name__
+        text = redaction(self.endpoint, sent)(str(error)) or type(error).__name__
         return ProviderUnavailableError(f"deployment {deployment!r}: connection failed: {text}", deployment=deployment)
 
     def _renew(self) -> None:
@@ -446,7 +458,7 @@ class SyncStream:
         self._client = client
         self._call = call
         self._body = body
-        self._reader = ChunkReader(call, client.limit, client.endpoint.redact)
+        self._reader = ChunkReader(call, client.limit, redaction(client.endpoint, call.headers))
         self._ready: deque[Chunk] = deque()
         self._headers: Mapping[str, str] = {}
         self._response: AnyResponse | None = None
@@ -507,7 +519,7 @@ class SyncStream:
         except _FAILURES as error:
             if self._reader.finished:  # the answer is complete; only its tail is missing
                 return b""
-            failure = self._client.failure(error, self._call.deployment.name)
+            failure = self._client.failure(error, self._call.deployment.name, self._call.headers)
         raise failure
 
     def _patience_s(self) -> float:
@@ -535,12 +547,12 @@ class SyncStream:
             self._by = now + call.timeout_s
         if call.first_token_timeout_s is not None:
             self._first_by = now + call.first_token_timeout_s
-        response = client.send(self._body, self._patience_s())
+        response = client.send(self._body, self._patience_s(), headers=call.headers)
         self._response, self._body = response, b""
         self._bounded = getattr(response.connection, "bounded", None)
         name = call.deployment.name
         if response.status != 200:
-            raise client.refusal(response, client.read(response, name), name)
+            raise client.refusal(response, client.read(response, name), name, call.headers)
         self._reader.expect(response.headers.get("content-encoding"))
         self._headers = kept_headers(response.headers.items())
 
