@@ -544,9 +544,12 @@ def _beside(response: Any) -> dict[str, Any]:
 
 
 def usage_of(reported: Mapping[str, Any], tier: Any = None, *, estimated: bool = False) -> Usage | None:
-    """Inclusive buckets from litellm's usage; None where it is all zero, which litellm says for "not reported"."""
+    """Inclusive buckets from litellm's usage; None where it is all zero, which litellm says for "not reported".
+
+    A `cost` in it is litellm's own reckoning more often than the provider's word, and cannot be told from it.
+    """
     usage = read_usage(reported, tier)
-    return replace(usage, estimated=True) if usage is not None and estimated else usage
+    return None if usage is None else replace(usage, estimated=estimated or usage.estimated, reported_nanos=None)
 
 
 def _embeddings(response: Any) -> Embeddings:
