@@ -164,8 +164,12 @@ def check_accounts(told: Told, router: Router, home: Path, wire: int, unseen: in
     with closing(sqlite3.connect(home / "ledger.sqlite3")) as ledger:
         kinds = dict(ledger.execute("SELECT kind, count(*) FROM entries GROUP BY kind").fetchall())
         assert kinds.get("reserve", 0) == len(told.attempts)
-        assert kinds.get("settle", 0) + kinds.get("release", 0) == len(told.attempts)
-        assert ledger.execute("SELECT count(*) FROM holds").fetchone() == (0,)
+        assert sum(kinds.get(kind, 0) for kind in ("settle", "release", "uncertain")) == len(told.attempts)
+        uncertain = sum(attempt.uncertain for attempt in told.attempts)
+        assert kinds.get("uncertain", 0) == uncertain
+        assert dict(ledger.execute("SELECT state, count(*) FROM holds GROUP BY state").fetchall()) == (
+            {"uncertain": uncertain} if uncertain else {}
+        )
         (spent,) = ledger.execute("SELECT coalesce(sum(spent), 0) FROM entries").fetchone()
     assert spent == sum(attempt.cost.nanos for attempt in told.attempts)
     if told.error is not None:
