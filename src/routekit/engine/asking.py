@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import random
 from collections.abc import Awaitable, Callable
@@ -33,7 +34,7 @@ from routekit.errors import (
     ProviderError,
     ProviderUnavailableError,
 )
-from routekit.plugin import Provider
+from routekit.plugin import Provider, reaper
 from routekit.types import (
     Answer,
     Attempt,
@@ -327,8 +328,8 @@ class Asking:
                 chain.over_budget = error
             chain.skip(place, "budget", f"no longer fits into budget {error.scope!r}")
             return None
-        except BaseException:
-            self._left(permit)
+        except BaseException as error:
+            reaper.end(error, functools.partial(self._left, permit))
             raise
         permit.held_nanos = candidate.worst_nanos or 0
         run.held_nanos += permit.held_nanos
@@ -395,7 +396,7 @@ class Asking:
                         break
         except BaseException as error:
             if handle is not None:
-                io.discard(handle)
+                reaper.end(error, functools.partial(io.discard, handle))
             raise self.failed(run, permit, error, chunks)  # noqa: B904 - it brings its own cause
         if permit.ttft_s is None:
             self._first_token(run, permit)
@@ -433,7 +434,8 @@ class Asking:
         else:  # the answer came, with a report that cannot be true, and was not good enough
             usage = failure.usage if failure is not None else None
         # None: cancelled, interrupted from the keyboard; nobody's fault.
-        self.ended(run, permit, "cancelled" if failure is None else "error", usage, failure)
+        outcome: Outcome = "cancelled" if failure is None else "error"
+        reaper.end(error, functools.partial(self.ended, run, permit, outcome, usage, failure))
         return error if failure is None else failure
 
     def _too_dear(self, run: Run, candidate: Candidate) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from routekit.engine.run import Permit, Run
 from routekit.engine.settings import EngineSettings
 from routekit.engine.usage import GENEROUS
 from routekit.errors import BudgetExceededError, BudgetUnavailableError, RoutekitError
-from routekit.plugin import Budget
+from routekit.plugin import Budget, reaper
 from routekit.types import (
     ZERO,
     BudgetRefused,
@@ -136,7 +137,7 @@ class Billing:
             error.attempts = tuple(run.attempts)
             raise
         except BaseException as error:  # failed or cancelled half-way: the hold may have been taken already
-            self._give_back(reservation)
+            reaper.end(error, functools.partial(self._give_back, reservation))
             if not isinstance(error, Exception):
                 raise
             if not any(charge.hard for charge in reservation.charges):

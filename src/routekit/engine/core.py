@@ -39,7 +39,7 @@ from routekit.engine.stream import LiveStream, ReplayStream
 from routekit.engine.traffic import Traffic
 from routekit.engine.vectors import EmbeddersOf, Vectors
 from routekit.errors import BudgetExceededError, InvalidInputError, NoCandidateError, RoutekitError
-from routekit.plugin import Budget, Cache, Compressor, Guard, Observer, Provider, SharedState, Strategy
+from routekit.plugin import Budget, Cache, Compressor, Guard, Observer, Provider, SharedState, Strategy, reaper
 from routekit.types import (
     ACCEPT,
     Answer,
@@ -166,7 +166,7 @@ class Engine:
             try:
                 result = await self._complete(io, run, strategy)
             except BaseException as error:
-                self._end(run, error=error)
+                reaper.end(error, functools.partial(self._end, run, error=error))
                 raise
             self._end(run, result=result)
             return result
@@ -191,7 +191,7 @@ class Engine:
                     return ReplayStream.of_result(result)
                 return await self._open(io, run, strategy)
             except BaseException as error:
-                self._end(run, error=error)
+                reaper.end(error, functools.partial(self._end, run, error=error))
                 raise
 
     async def explain(self, io: IO, request: RouteRequest, strategy: Strategy) -> RouteDecision:
@@ -330,8 +330,9 @@ class Engine:
                 return kept
             try:
                 verdict = await self._review(io, run, strategy, answered) if strategy.reviews else ACCEPT
-            except BaseException:  # cancelled while a judge was asked: the answer is paid all the same
-                self._asking.ended(run, answered.permit, "cancelled", answered.usage)
+            except BaseException as error:  # cancelled while a judge was asked: the answer is paid all the same
+                paid = functools.partial(self._asking.ended, run, answered.permit, "cancelled", answered.usage)
+                reaper.end(error, paid)
                 raise
             last = len(chain.failures) + len(chain.skipped) + 1 >= len(chain.candidates)
             if verdict.action != "escalate":
@@ -421,7 +422,7 @@ class Engine:
             try:
                 result = await self._vectors.embed(io, run, name, single=single)
             except BaseException as error:
-                self._end(run, error=error)
+                reaper.end(error, functools.partial(self._end, run, error=error))
                 raise
             self._end(run, result=result)
             return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from routekit.engine.planner import Pool
 from routekit.engine.run import Permit, Run
 from routekit.engine.usage import counted_input
 from routekit.errors import InvalidInputError, InvalidResponseError, ProviderError
-from routekit.plugin import Embeddings, Provider
+from routekit.plugin import Embeddings, Provider, reaper
 from routekit.types import (
     Attempt,
     AttemptEnded,
@@ -88,7 +89,8 @@ class Embedding:
         except BaseException as error:
             failure = as_provider_error(error, deployment)
             owes, permit.doubt = owed(failure, permit, ())
-            self._ended(run, permit, "cancelled" if failure is None else "error", owes, failure)
+            outcome: Outcome = "cancelled" if failure is None else "error"
+            reaper.end(error, functools.partial(self._ended, run, permit, outcome, owes, failure))
             raise
         self._ended(run, permit, "ok", usage)
         return found

@@ -86,6 +86,17 @@ def _end(ending: Ending) -> None:
         _log.debug("an ending failed", exc_info=True)
 
 
+def end(error: BaseException, ending: Ending) -> None:
+    """Runs the `ending` of what `error` has stopped: now; or soon and elsewhere, where that is a `GeneratorExit`.
+
+    A coroutine that nobody awaits to its end is closed by the collector, wherever that runs, as a finalizer is.
+    """
+    if isinstance(error, GeneratorExit):
+        later(ending)
+    else:
+        ending()
+
+
 _reaper = Reaper()
 later = _reaper.later
 start = _reaper.start

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import threading
 
 import pytest
 from tests.support.routers import AsyncFace, SyncFace, scripted_router
 
 from routekit import AllAttemptsFailedError, DeadlineExceededError, StreamInterruptedError
 from routekit.errors import ProviderUnavailableError
-from routekit.plugin import reaper
+from routekit.plugin import Observer, ObserverPlugin, hookimpl, reaper
 from routekit.testing import Reply, ScriptedProvider
-from routekit.types import Money
+from routekit.types import AttemptEnded, Money, RequestEnded, SystemClock
 
 Face = SyncFace | AsyncFace
 DOWN = ProviderUnavailableError("down")
@@ -150,3 +152,43 @@ def test_nothing_is_asked_before_the_stream_is_read() -> None:
         _ = stream.result
     assert text(stream) == "x"
     assert text(stream) == "", "a stream is read once"
+
+
+def test_a_call_that_nobody_awaits_any_more_is_ended_elsewhere() -> None:
+    """The collector may take it apart inside of the very lock that its ending needs."""
+    lock, ended = threading.Lock(), []
+
+    class Watching(Observer):
+        def __call__(self, event: object) -> None:
+            if isinstance(event, AttemptEnded | RequestEnded):
+                with lock:
+                    ended.append((type(event).__name__, threading.current_thread().name))
+
+    class Plugin:
+        @hookimpl
+        def routekit_observers(self) -> list[ObserverPlugin]:
+            return [ObserverPlugin(name="watching", factory=lambda options, context: Watching())]
+
+    provider = ScriptedProvider(Reply("late", delay_s=100))
+    router = scripted_router({"a": provider}, plugins=[Plugin()], config={"observers": [{"use": "watching"}]})
+    calls = []
+
+    async def main() -> None:
+        calls.append(asyncio.ensure_future(router.acomplete("hi")))
+        while not provider.calls:
+            await asyncio.sleep(0)
+
+    provider.clock = SystemClock()  # it waits until it is taken apart
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    task = calls.pop()
+    task._log_destroy_pending = False  # what is tested is what the loop would complain of
+    coroutine = task.get_coro()
+    loop.close()
+    del task
+    with lock:
+        coroutine.close()  # as the collector does
+        assert ended == []
+    assert reaper.flush(20)
+    assert ended == [("AttemptEnded", "routekit-reaper"), ("RequestEnded", "routekit-reaper")]
+    assert router.health()[0].in_flight == 0
