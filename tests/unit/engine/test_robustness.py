@@ -771,7 +771,7 @@ def test_odd_but_usable_calls_work(face: Face) -> None:
         a={"region": "eu", "group": "g", "price": {"input": 0, "output": 0}},
     )
     for arguments in (
-        {"tools": [], "scopes": {"user": []}, "deadline_s": 0, "stream": True, "unknown": 1},
+        {"tools": [], "scopes": {"user": []}, "deadline_s": 0},
         {"max_cost_usd": 0, "model": "g", "max_tokens": 5},
         {"requirements": Requirements(regions=["eu"], tags=set())},  # type: ignore[arg-type]
         {"metadata": {"x": object()}, "logit_bias": {1: 2, "a": 3}},
