@@ -775,7 +775,7 @@ def test_odd_but_usable_calls_work(face: Face) -> None:
         {"max_cost_usd": 0, "model": "g", "max_tokens": 5},
         {"requirements": Requirements(regions=["eu"], tags=set())},  # type: ignore[arg-type]
         {"metadata": {"x": object()}, "logit_bias": {1: 2, "a": 3}},
-        {"extra_body": {(1, 2): 3}},
+        {"extra_body": {"odd": {"1": 2}}},
     ):
         assert face.complete(router, "hi", **arguments).text == "one"
     for message in (
