@@ -108,10 +108,13 @@ def invoked(router: Router, text: str) -> str:
 WAYS = [plain, streamed, awaited, astreamed, invoked]
 
 
-def wrong(way: Any, router: Router, who: str) -> list[str]:
-    """The answers that were somebody else's."""
+def wrong(way: Any, router: Router, who: str, *, ends: bool = False) -> list[str]:
+    """The answers that were somebody else's. A worker that `ends` closes its router, so that its last bill is written."""
     asked = [f"{who} {turn}" for turn in range(TURNS)]
-    return [f"{text}: {found}" for text in asked if (found := way(router, text)) != text]
+    found = [f"{text}: {answer}" for text in asked if (answer := way(router, text)) != text]
+    if ends:
+        router.close()
+    return found
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -122,7 +125,7 @@ def test_workers_get_their_own_answers_over_their_own_connections(router: Router
     said: dict[int, str] = {}
 
     def work(number: int) -> None:
-        said[number] = in_child(lambda: wrong(way, router, f"worker-{number}"), limit_s=60)
+        said[number] = in_child(lambda: wrong(way, router, f"worker-{number}", ends=True), limit_s=60)
 
     workers = [threading.Thread(target=work, args=(number,)) for number in range(WORKERS)]
     for worker in workers:

@@ -128,7 +128,7 @@ class CacheTable(BaseModel):
     """``[cache]``: tiers, nearest first. ``[cache.NAME]`` holds the options of the tier NAME.
 
     `scope` has the kinds of scopes (one or several) whose values are tenants: nobody gets another one's answers,
-    and a call that names a project and a user gets its own. Of a kind of your own, calls that name none are not
+    and a call that names a project and a user gets its own; "global" is one tenant for all. Of a kind of your own, calls that name none are not
     cached. `reuse` says
     whose answers are as good: those of the same group (or model) asked for under the same "strategy", under
     any strategy ("group"), or only those of the very model that would be asked first now ("model").
@@ -154,7 +154,7 @@ class CacheTable(BaseModel):
     @classmethod
     def _kinds(cls, value: list[str] | str | None) -> list[str] | str | None:
         for kind in [value] if isinstance(value, str) else value or ():
-            if kind in CARRIED_SCOPES:
+            if kind in CARRIED_SCOPES or (kind == "global" and value in ("global", ["global"])):
                 continue
             near = difflib.get_close_matches(kind, CARRIED_SCOPES, n=1, cutoff=0.6)
             known = ", ".join(CARRIED_SCOPES)
@@ -166,7 +166,8 @@ class CacheTable(BaseModel):
     @property
     def scopes(self) -> tuple[str, ...]:
         """The kinds in order, each once."""
-        return tuple(dict.fromkeys([self.scope] if isinstance(self.scope, str) else self.scope or ()))
+        kinds = [self.scope] if isinstance(self.scope, str) else self.scope or ()
+        return tuple(kind for kind in dict.fromkeys(kinds) if kind != "global")
 
     @model_validator(mode="after")
     def _tiers(self) -> Self:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from routekit.engine.billing import Billing
+from routekit.engine.billing import Bill, Billing
 from routekit.engine.breaker import Breaker
 from routekit.engine.deadline import Deadline
 from routekit.engine.health import Health, _Place
@@ -74,12 +74,12 @@ def _nameless(text: str) -> str:
 
 
 def no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_Place, "over_limit", lambda self, tokens, now: None)
+    monkeypatch.setattr(_Place, "over_limit", lambda self, tokens, now, ticket=None: None)
 
 
 def forgotten_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    def settle(self: Billing, run: Any, permit: Any, usage: Any) -> tuple[Money, bool]:
-        return Money(0), True
+    def settle(self: Billing, run: Any, permit: Any, usage: Any) -> Bill:
+        return Bill(Money(0), True)
 
     monkeypatch.setattr(Billing, "settle", settle)
 
