@@ -109,7 +109,7 @@ WAYS = [plain, streamed, awaited, astreamed, invoked]
 
 
 def wrong(way: Any, router: Router, who: str, *, ends: bool = False) -> list[str]:
-    """The answers that were somebody else's. A worker that `ends` closes its router, so that its last bill is written."""
+    """The answers that were somebody else's. Who `ends` closes its router, so that its last bill is written."""
     asked = [f"{who} {turn}" for turn in range(TURNS)]
     found = [f"{text}: {answer}" for text in asked if (answer := way(router, text)) != text]
     if ends:

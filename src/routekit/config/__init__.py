@@ -128,10 +128,10 @@ class CacheTable(BaseModel):
     """``[cache]``: tiers, nearest first. ``[cache.NAME]`` holds the options of the tier NAME.
 
     `scope` has the kinds of scopes (one or several) whose values are tenants: nobody gets another one's answers,
-    and a call that names a project and a user gets its own; "global" is one tenant for all. Of a kind of your own, calls that name none are not
-    cached. `reuse` says
-    whose answers are as good: those of the same group (or model) asked for under the same "strategy", under
-    any strategy ("group"), or only those of the very model that would be asked first now ("model").
+    and a call that names a project and a user gets its own; "global" is one tenant for all. Of a kind of your own,
+    calls that name none are not cached. `reuse` says whose answers are as good: those of the same group (or model)
+    asked for under the same "strategy", under any strategy ("group"), or only those of the very model that would be
+    asked first now ("model").
     `nondeterministic` caches requests with a temperature too, `tool_calls` answers that call tools.
     Entries live for `ttl_s` seconds, less up to the share `jitter`, so that they do not all end at once;
     for `stale_s` seconds more they are still given, while a new answer is made in the background.
