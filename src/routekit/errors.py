@@ -27,6 +27,7 @@
        ├─ InvalidRequestError
        │  ├─ ContextLengthExceededError
        │  ├─ ContentFilterError
+       │  ├─ UnsupportedParameterError `.parameter .instead`
        │  └─ ModelNotFoundError
        ├─ InvalidResponseError         an answer that is no answer: empty, cut off, malformed
        ├─ ProviderTimeoutError
@@ -243,7 +244,8 @@ class ProviderError(RoutekitError):
     whose health it counts against. `status` is the HTTP status where there was one; `usage` what
     the provider reports to have billed all the same. `unsent`: the request certainly did not reach anybody who
     could work on it (refused connection, no address, no TLS), so that it is not billed. `received` is the text
-    that came instead of an answer, for counting it; it is never shown.
+    that came instead of an answer, for counting it; it is never shown. `code` is what the provider calls the
+    failure where that is one of the known codes, else "".
     """
 
     retry_here: ClassVar[bool] = False
@@ -251,6 +253,7 @@ class ProviderError(RoutekitError):
     blame: Blame = "deployment"
     unsent: bool = False
     received: str = ""
+    code: str = ""
 
     def __init__(
         self,
@@ -281,9 +284,14 @@ class AuthenticationError(ProviderError):
 
 
 class InvalidRequestError(ProviderError):
-    """400, 413, 422: the request itself was refused; another deployment would refuse it too."""
+    """400, 413, 422: the request itself was refused; another deployment would refuse it too.
+
+    `uncertain`: nobody can tell from what the provider said whether it is the request's fault, so that one
+    deployment of another model or vendor is asked before this is surfaced.
+    """
 
     fall_back = False
+    uncertain: bool = False
     blame: Blame = "request"
 
 
@@ -295,6 +303,19 @@ class ContextLengthExceededError(InvalidRequestError):
 
 class ContentFilterError(InvalidRequestError):
     """The provider's content filter refused. Surfaced, never routed around unasked."""
+
+
+class UnsupportedParameterError(InvalidRequestError):
+    """A parameter, or a feature such as "vision" or "tools", that this deployment does not take. Others may.
+
+    `parameter` is its name, `instead` the parameter that the provider wants in its place, or "". `by_value`: only
+    the value that was sent is refused.
+    """
+
+    fall_back = True
+    parameter: str = ""
+    instead: str = ""
+    by_value: bool = False
 
 
 class ModelNotFoundError(InvalidRequestError):

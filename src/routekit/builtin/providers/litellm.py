@@ -71,7 +71,7 @@ class LitellmProvider(Provider):
         try:
             return _answer(_litellm().completion(**self._request(call)))
         except Exception as error:
-            failure = self._failure(error, call.deployment)
+            failure = self._failure(error, call.deployment, call)
         raise failure  # outside of the handler: what litellm raised may hold the key, and is let go of
 
     async def acomplete(self, call: ProviderCall) -> Answer:
@@ -81,7 +81,7 @@ class LitellmProvider(Provider):
             async with asyncio.timeout(call.timeout_s):
                 return _answer(await litellm.acompletion(**request))
         except Exception as error:
-            failure = self._failure(error, call.deployment)
+            failure = self._failure(error, call.deployment, call)
         raise failure
 
     def stream(self, call: ProviderCall) -> Iterator[Chunk]:
@@ -100,7 +100,7 @@ class LitellmProvider(Provider):
                 clock.check()
             reader.end()
         except Exception as error:
-            failure = self._failure(error, call.deployment)
+            failure = self._failure(error, call.deployment, call)
         finally:
             _close(source)
         if failure is not None:
@@ -218,12 +218,14 @@ class LitellmProvider(Provider):
         value = deployment.options.get(name)
         return getattr(self._options, name) if value is None else value
 
-    def _failure(self, error: Exception, deployment: Deployment) -> ProviderError:
+    def _failure(self, error: Exception, deployment: Deployment, call: ProviderCall | None = None) -> ProviderError:
         secrets = []
         if variable := self._option(deployment, "api_key_env"):
             secrets.append(self._context.env.get(variable, ""))
         secrets += [value for name, value in self._context.env.items() if name.endswith(("_KEY", "_TOKEN", "_SECRET"))]
-        failure = classify(error, deployment=deployment.name, secrets=secrets, now=self._context.clock.time())
+        failure = classify(
+            error, deployment=deployment.name, secrets=secrets, now=self._context.clock.time(), sent=call
+        )
         failure.deployment = failure.deployment or deployment.name
         return failure
 
@@ -252,7 +254,7 @@ class _AsyncStream:
                 async with asyncio.timeout(self._clock.left()):
                     await self._read_on()
             except Exception as error:
-                failure = self._provider._failure(error, self._call.deployment)
+                failure = self._provider._failure(error, self._call.deployment, self._call)
             except BaseException:  # cancelled
                 self.close()
                 raise

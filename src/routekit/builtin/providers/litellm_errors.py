@@ -8,12 +8,23 @@ imports litellm: classes are compared by name.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
+from routekit.builtin.providers.openai_errors import (
+    Details,
+    Meaning,
+    made,
+    meaning_of,
+    read_details,
+    redactor,
+    request_of,
+)
 from routekit.builtin.providers.openai_waits import wait_in_text
 from routekit.errors import (
     AuthenticationError,
@@ -26,8 +37,9 @@ from routekit.errors import (
     ProviderSetupError,
     ProviderTimeoutError,
     ProviderUnavailableError,
-    RateLimitError,
+    UnsupportedParameterError,
 )
+from routekit.types.quoting import texts_in, unescaped
 
 
 class Row(NamedTuple):
@@ -44,8 +56,6 @@ class Row(NamedTuple):
 
 
 _NO_KEY = r"Missing .{0,40}API Key|api_key .{0,40}must be set"
-_TOO_LONG = r"context.?(length|window)|(prompt|input) is too long|maximum context|maximum number of (input )?tokens"
-_FILTERED = r"content.?(filter|policy)|content management policy|safety system"
 _NO_ANSWER = r"provider returned 'choices'|Empty or invalid response"
 _UNREACHED = r"Connection (error|refused)|Cannot connect|[Nn]ame or service not known|nodename nor servname"
 
@@ -53,7 +63,7 @@ TABLE = (
     # Said in so many classes.
     Row("ContextWindowExceededError", ContextLengthExceededError),
     Row("ContentPolicyViolationError", ContentFilterError),
-    Row("UnsupportedParamsError", InvalidRequestError, answered=False),
+    Row("UnsupportedParamsError", UnsupportedParameterError, answered=False),
     Row("APIResponseValidationError", InvalidResponseError, answered=False),
     Row("BudgetExceededError", ProviderSetupError, answered=False),
     Row("ModelNotMappedError", ModelNotFoundError, answered=False),
@@ -61,8 +71,6 @@ TABLE = (
     # Several meanings in one class: only the words tell them apart.
     Row("AuthenticationError", ProviderSetupError, words=_NO_KEY, answered=False),
     Row("BadRequestError", ProviderSetupError, words=r"LLM Provider NOT provided", answered=False),
-    Row("BadRequestError", ContextLengthExceededError, words=_TOO_LONG),
-    Row("BadRequestError", ContentFilterError, words=_FILTERED),
     Row("RateLimitError", AuthenticationError, words=r"insufficient_quota|exceeded your current quota"),
     Row("InternalServerError", InvalidResponseError, words=_NO_ANSWER, answered=False),
     Row("APIConnectionError", InvalidResponseError, words=r"Unable to get json response", answered=False),
@@ -72,19 +80,11 @@ TABLE = (
     Row("Timeout", ProviderTimeoutError, answered=False),
     Row("TimeoutError", ProviderTimeoutError, answered=False),
     Row("APIConnectionError", ProviderUnavailableError, answered=False),
-    # By status, whatever the class.
-    Row("Exception", AuthenticationError, status=401),
-    Row("Exception", AuthenticationError, status=402),
-    Row("Exception", AuthenticationError, status=403),
-    Row("Exception", ModelNotFoundError, status=404),
-    Row("Exception", ProviderUnavailableError, status=408),
-    Row("Exception", ProviderUnavailableError, status=409),
-    Row("Exception", RateLimitError, status=429),
     Row("OSError", ProviderUnavailableError, answered=False),
 )
 
 _OTHER_4XX, _5XX, _BUG = (
-    Row("", InvalidRequestError),
+    Row("", InvalidRequestError),  # `refusals` says for what
     Row("", ProviderUnavailableError),
     Row("", InvalidResponseError, answered=False),
 )
@@ -114,11 +114,17 @@ _LIMIT = 500
 
 
 def classify(
-    error: BaseException, *, deployment: str | None = None, secrets: Iterable[str] = (), now: float | None = None
+    error: BaseException,
+    *,
+    deployment: str | None = None,
+    secrets: Iterable[str] = (),
+    now: float | None = None,
+    sent: Any = None,
 ) -> ProviderError:
     """The `ProviderError` that an exception out of litellm stands for; a `ProviderError` stays what it is.
 
-    `secrets` are blotted out of its message. `now` (seconds since 1970) is for ``Retry-After`` dates.
+    `secrets` are blotted out of its message. `now` (seconds since 1970) is for ``Retry-After`` dates. `sent` is the
+    call: what the message repeats of it decides nothing.
     """
     if isinstance(error, ProviderError):
         return error
@@ -127,8 +133,13 @@ def classify(
     if missing is not None:
         return ProviderSetupError(_how_to_install(missing, secrets), deployment=deployment)
     row, status = _row(error)
-    failure = row.error(
+    meaning, details = Meaning(row.error), _details(error)
+    if row is _OTHER_4XX or row.error in (UnsupportedParameterError, ContextLengthExceededError):
+        meaning = _refused(row, status or 400, details, sent)
+    failure = made(
+        meaning,
         _message(error, row, deployment, secrets),
+        details,
         deployment=deployment,
         status=status if row.answered else None,
         retry_after_s=_retry_after_s(error, now),
@@ -137,11 +148,38 @@ def classify(
     return failure
 
 
+def _refused(row: Row, status: int, details: Details, sent: Any) -> Meaning:
+    request = request_of(sent)
+    found = meaning_of(status, details, texts_in(request), request)
+    if row is _OTHER_4XX or found.kind is row.error:
+        return found
+    return Meaning(row.error)  # its class is more certain than its words
+
+
+def _details(error: BaseException) -> Details:
+    """What the vendor said, which litellm keeps as text behind a prefix, as JSON or as Python writes bytes."""
+    text = str(getattr(error, "message", None) or error)[:16_384]
+    while (shorter := _PREFIX.sub("", text, count=1)) != text:
+        text = shorter
+    start = text.find("{")
+    value: Any = None
+    if start >= 0:
+        body = unescaped(text[start:]) if text[max(0, start - 2) : start] in ("b'", 'b"') else text[start:]
+        with contextlib.suppress(ValueError, RecursionError):
+            value, _ = json.JSONDecoder(strict=False).raw_decode(body)
+    details = read_details(value if isinstance(value, Mapping) else text)
+    named = [getattr(error, name, None) for name in ("code", "type")]
+    codes = tuple(name.lower() for name in named if isinstance(name, str) and name and not name.isdigit())
+    param = getattr(error, "param", None)
+    return Details(
+        details.text or text, (*details.codes, *codes), None,
+        details.param or (param if isinstance(param, str) else ""),
+    )  # fmt: skip
+
+
 def redacted(text: str, secrets: Iterable[str] = ()) -> str:
     """The text without the given secrets and without what looks like one."""
-    for secret in secrets:
-        if len(secret) >= 4:
-            text = text.replace(secret, "[redacted]")
+    text = redactor(secret for secret in secrets if len(secret) >= 4)(text)
     return _SECRET.sub(lambda found: f"{found[1] or found[2] or ''}[redacted]", text)
 
 
@@ -193,7 +231,7 @@ def _message(error: BaseException, row: Row, deployment: str | None, secrets: It
 
 
 def _said(error: BaseException, secrets: Iterable[str]) -> str:
-    text = str(getattr(error, "message", None) or error)
+    text = str(getattr(error, "message", None) or error)[:16_384]
     text = text.partition("Traceback (most recent call last)")[0].strip()
     while (shorter := _PREFIX.sub("", text, count=1)) != text:
         text = shorter

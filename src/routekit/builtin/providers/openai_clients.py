@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
 from routekit.builtin.providers.openai_endpoint import Endpoint
+from routekit.errors import ProviderUnavailableError
 from routekit.plugin import new_lock_after_fork, reaper
 
 
@@ -24,6 +25,17 @@ class Client(Protocol):
 
 
 C = TypeVar("C", bound=Client)
+
+
+def pool_is_full(deployment: str, limit: int) -> ProviderUnavailableError:
+    """The failure of a call that found no connection free in time: a limit of this program, and nobody's fault."""
+    failure = ProviderUnavailableError(
+        f"deployment {deployment!r}: all {limit} connections are in use; raise `max_connections`, or give it a limit "
+        "of `concurrency`, where calls queue",
+        deployment=deployment,
+    )
+    failure.blame, failure.unsent, failure.code = "local", True, "limit"
+    return failure
 
 
 class SharedClients(Generic[C]):

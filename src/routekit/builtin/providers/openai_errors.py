@@ -1,8 +1,7 @@
 """From what an endpoint answers to the right `ProviderError`, without its secrets.
 
-`classify` is pure: status, headers and body in, an error out. The table below it says what means what;
-the sources are the error pages of OpenAI, Azure, Groq, OpenRouter and Gemini, and the answers of vLLM,
-llama.cpp and Ollama.
+`classify` is pure: status, headers and body in, an error out. What a refused request was refused for stands in
+`refusals`. A body is parsed first and cleaned afterwards: what escapes hide is no secret to a parser.
 """
 
 from __future__ import annotations
@@ -12,12 +11,13 @@ import json
 import math
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from routekit.builtin.providers.openai_waits import wait_in_body
+from routekit.builtin.providers.refusals import CODES, Kind, Refusal, refusal
 from routekit.errors import (
     AuthenticationError,
     ContentFilterError,
@@ -29,81 +29,65 @@ from routekit.errors import (
     ProviderSetupError,
     ProviderUnavailableError,
     RateLimitError,
+    UnsupportedParameterError,
 )
+from routekit.types.quoting import each_text, hidden, texts_in, unescaped, unquoted, withheld
+from routekit.types.sending import LIMITS
 
 Redact = Callable[[str], str]
 
 BY_STATUS: dict[int, type[ProviderError]] = {
-    400: InvalidRequestError,
     401: AuthenticationError,
     402: AuthenticationError,
-    403: AuthenticationError,
-    404: ModelNotFoundError,
     408: ProviderUnavailableError,
     409: ProviderUnavailableError,
     410: ModelNotFoundError,
-    413: InvalidRequestError,
-    422: InvalidRequestError,
     425: ProviderUnavailableError,
     429: RateLimitError,
 }
-"""Of the others, 3xx is a wrong `base_url`, 4xx a refused request, 5xx (529 too) a place that is not serving."""
+"""Of the others, 3xx is a wrong `base_url`, 4xx a refused request (`refusals` says for what), 5xx (529 too) a place
+that is not serving."""
 
-BY_CODE: dict[str, type[ProviderError]] = {
-    "context_length_exceeded": ContextLengthExceededError,
-    "exceed_context_size_error": ContextLengthExceededError,
-    "content_filter": ContentFilterError,
-    "content_policy_violation": ContentFilterError,
-    "image_content_policy_violation": ContentFilterError,
-    "responsibleaipolicyviolation": ContentFilterError,
-    "moderation_blocked": ContentFilterError,
-    "model_not_found": ModelNotFoundError,
-    "model_decommissioned": ModelNotFoundError,
-    "deploymentnotfound": ModelNotFoundError,
-    "invalid_api_key": AuthenticationError,
-    # Sent with 429, but no waiting helps: the account is unpaid, as with 402.
-    "insufficient_quota": AuthenticationError,
-    "billing_hard_limit_reached": AuthenticationError,
-    "billing_not_active": AuthenticationError,
-}
-"""Codes and types that say more than the status beside them."""
-
-BY_CODE_WITHOUT_STATUS: dict[str, type[ProviderError]] = {
-    "rate_limit_exceeded": RateLimitError,
-    "rate_limit_error": RateLimitError,
-    "too_many_requests": RateLimitError,
-    "resource_exhausted": RateLimitError,
-    "authentication_error": AuthenticationError,
-    "permission_error": AuthenticationError,
-    "not_found_error": ModelNotFoundError,
-    "notfounderror": ModelNotFoundError,
-    "invalid_request_error": InvalidRequestError,
-    "badrequesterror": InvalidRequestError,
-    "server_error": ProviderUnavailableError,
-    "api_error": ProviderUnavailableError,
-    "internal_server_error": ProviderUnavailableError,
-    "internal_error": ProviderUnavailableError,
-    "internalservererror": ProviderUnavailableError,
-    "service_unavailable": ProviderUnavailableError,
-    "overloaded_error": ProviderUnavailableError,
-    "overloaded": ProviderUnavailableError,
+BY_KIND: dict[Kind, type[ProviderError]] = {
+    "context": ContextLengthExceededError,
+    "filter": ContentFilterError,
+    "model": ModelNotFoundError,
+    "credential": AuthenticationError,
+    "throttled": RateLimitError,
     "unavailable": ProviderUnavailableError,
-    "timeout": ProviderUnavailableError,
+    "generation": InvalidResponseError,
+    "parameter": UnsupportedParameterError,
+    "request": InvalidRequestError,
+    "unknown": InvalidRequestError,
+}
+
+BY_CODE_WITHOUT_STATUS: dict[str, int] = {
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "too_many_requests": 429,
+    "resource_exhausted": 429,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "notfounderror": 404,
+    "invalid_request_error": 400,
+    "badrequesterror": 400,
+    "server_error": 500,
+    "api_error": 500,
+    "internal_server_error": 500,
+    "internal_error": 500,
+    "internalservererror": 500,
+    "service_unavailable": 503,
+    "overloaded_error": 529,
+    "overloaded": 529,
+    "unavailable": 503,
+    "timeout": 504,
 }
 """What stands for a status where an error comes inside a 200 or a stream."""
 
-_TOO_LONG = re.compile(
-    r"maximum context length|context[ _-]?(length|window|size)|maximum (input|prompt|sequence) length"
-    r"|prompt is too long|input is too long|prompt too long|too many (input )?tokens|max_model_len"
-    r"|input token count .{0,40}exceeds|reduce the length of the (messages|prompt|input)",
-    re.IGNORECASE,
+_TOO_LONG_FOR_A_SERVER = re.compile(
+    r"maximum context length|exceed\w* (the )?(available |maximum |model'?s )*context|prompt is too long", re.IGNORECASE
 )
-_FILTERED = re.compile(
-    r"content (management|filter|safety|usage)[ a-z]* polic|content filter(ed|ing)?\b|flagged by .{0,40}moderation"
-    r"|violat\w+ .{0,40}(usage|content|safety) polic",
-    re.IGNORECASE,
-)
-_NO_MODEL = re.compile(r"model .{0,120}(does not exist|not found)", re.IGNORECASE)
 _BEARER = re.compile(r"(bearer\s+)[^\s\"'<>,;\\]+", re.IGNORECASE)
 _OPENAI_KEY = re.compile(r"\bsk-[A-Za-z0-9_\-*]{8,}")
 _TEXT_LIMIT = 500
@@ -111,11 +95,20 @@ _BODY_LIMIT = 16_384
 
 
 class Details(NamedTuple):
-    """What an error body says. `codes` are its code and type, in lower case; `status` a number in it."""
+    """What an error body says. `codes` are its code, type and reasons, in lower case; `status` a number in it;
+    `param` the parameter that it names."""
 
     text: str
     codes: tuple[str, ...]
     status: int | None
+    param: str = ""
+
+
+class Meaning(NamedTuple):
+    """The kind of error, and what it was refused for where it is a refusal."""
+
+    kind: type[ProviderError]
+    refusal: Refusal | None = None
 
 
 def classify(
@@ -126,47 +119,72 @@ def classify(
     deployment: str,
     redact: Redact,
     now: Callable[[], float] = time.time,
+    sent: Any = None,
 ) -> ProviderError:
     """The error for a response that is not 2xx. `headers` are looked up by lower-case name; `now` is wall time.
 
-    `redact` takes secrets out of a text; message and body of the error went through it.
+    `redact` takes secrets out of a text; message and body of the error went through it. `sent` is the request (its
+    body, or a call): what the response repeats of it is left out, too, and decides nothing.
     """
-    text = redact(body[:_BODY_LIMIT].decode("utf-8", "replace"))
+    text = body.decode("utf-8", "replace")
     value = _parsed(text)
-    details = read_details(value if value is not None else text)
-    kind = _kind(status, details)
-    shown = details.text or "(no message)"
+    value = redact(text[:_BODY_LIMIT]) if value is None else each_text(value, redact)
+    request = request_of(sent)
+    texts = texts_in(request)
+    details = read_details(value)
+    meaning = meaning_of(status, details, texts, request, markup=isinstance(value, str) and "<" in value)
+    shown = unquoted(details.text, texts) or "(no message)"
     hint = ""
-    if kind is ProviderSetupError:
+    if meaning.kind is ProviderSetupError:
         hint = "; this is a redirect, which is not followed: set base_url to where the endpoint really is"
-    elif kind is ModelNotFoundError and not details.codes and status == 404:
+    elif meaning.kind is ModelNotFoundError and not details.codes and status == 404:
         hint = "; if the model's name is right, look at the path in base_url"
-    return kind(
-        f"deployment {deployment!r}: HTTP {status}: {shown}{hint}",
+    return made(
+        meaning,
+        f"deployment {deployment!r}: HTTP {status}: {_short(shown)}{hint}",
+        details,
         deployment=deployment,
         status=status,
-        retry_after_s=_wait_s(kind, retry_after_s(headers, now), value, details.text),
-        body=value if value is not None else text,
+        retry_after_s=_wait_s(meaning.kind, retry_after_s(headers, now), value, details.text),
+        body=withheld(value, texts),
     )
 
 
 def error_inside(
-    value: Any, *, deployment: str, redact: Redact, status: int | None = 200, event: bool = False
+    value: Any, *, deployment: str, redact: Redact, status: int | None = 200, event: bool = False, sent: Any = None
 ) -> ProviderError:
     """The error for an error object inside a 200 or a stream: by its code, type or status where it has one."""
-    text = redact(json.dumps(value)[:_BODY_LIMIT])
-    value = _parsed(text)
-    value = text if value is None else value
+    value = each_text(value, redact)
+    request = request_of(sent)
+    texts = texts_in(request)
     details = read_details(value)
-    kind = _kind_inside(details)
+    meaning = _meaning_inside(details, texts, request)
     where = "the stream carried an error" if event else "an error inside a 200"
-    return kind(
-        f"deployment {deployment!r}: {where}: {details.text or '(no message)'}",
+    return made(
+        meaning,
+        f"deployment {deployment!r}: {where}: {_short(unquoted(details.text, texts)) or '(no message)'}",
+        details,
         deployment=deployment,
         status=status,
-        retry_after_s=_wait_s(kind, None, value, details.text),
-        body=value,
+        retry_after_s=_wait_s(meaning.kind, None, value, details.text),
+        body=withheld(value, texts),
     )
+
+
+def made(meaning: Meaning, text: str, details: Details, **more: Any) -> ProviderError:
+    """The error of this meaning, with its code where that is a known one."""
+    error = meaning.kind(text, **more)
+    error.code = next((code for code in details.codes if code in CODES or code in BY_CODE_WITHOUT_STATUS), "")
+    refused = meaning.refusal
+    if refused is None:
+        return error
+    if isinstance(error, UnsupportedParameterError):
+        error.parameter, error.instead, error.by_value = refused.parameter, refused.instead, refused.value
+    elif refused.kind == "unknown" and isinstance(error, InvalidRequestError):
+        error.uncertain = True
+    elif refused.kind == "generation":
+        error.blame = "request"  # one prompt that a model stumbles over says little about it
+    return error
 
 
 def _wait_s(kind: type[ProviderError], told: float | None, body: Any, text: str) -> float | None:
@@ -176,25 +194,58 @@ def _wait_s(kind: type[ProviderError], told: float | None, body: Any, text: str)
     return wait_in_body(body, text)
 
 
-def read_details(value: Any) -> Details:
-    """Message, codes and status of an error body, in any of the shapes that endpoints use."""
-    if isinstance(value, list) and value:  # Gemini wraps the error in a list
-        value = value[0]
+def read_details(value: Any, depth: int = 0) -> Details:
+    """Message, codes, status and parameter of an error body, in any of the shapes that endpoints use."""
+    if isinstance(value, list) and value and depth < 4:  # Gemini wraps the error in a list
+        return read_details(value[0], depth + 1)
     if not isinstance(value, Mapping):
-        return Details(_short(value) if isinstance(value, str) else "", (), None)
+        return Details(_flat(value) if isinstance(value, str) else "", (), None)
     error = value.get("error", value)
     if not isinstance(error, Mapping):
         error = {**value, "message": error}
+    text = error.get("message") or error.get("detail") or error.get("error") or error.get("Message")
+    reasons: list[Any] = []
+    param = error.get("param")
+    if isinstance(text, Mapping) and "detail" in text:  # Mistral
+        text = text["detail"]
+    if isinstance(text, list):  # FastAPI's: what is wrong where
+        text, kinds, param = _problems(text, param)
+        reasons += kinds
     inner = error.get("innererror")
-    named = [error.get("code"), error.get("type"), error.get("status")]
     if isinstance(inner, Mapping):
-        named.append(inner.get("code"))
-    status = next((number for number in map(_status, named) if number), None)
-    text = error.get("message") or error.get("detail") or error.get("error")
+        reasons.append(inner.get("code"))
+    if isinstance(error.get("details"), list):  # Google's
+        reasons += [entry.get("reason") for entry in error["details"] if isinstance(entry, Mapping)]
+    metadata = error.get("metadata")
+    if (
+        isinstance(metadata, Mapping) and isinstance(metadata.get("raw"), str) and depth < 4
+    ):  # OpenRouter's: the vendor's
+        raw = _parsed(metadata["raw"])
+        behind = read_details(metadata["raw"] if raw is None else raw, depth + 1)
+        text = f"{text}: {behind.text}" if isinstance(text, str) and behind.text else text
+        reasons += behind.codes
+        param = param or behind.param
+    named = [*reasons, error.get("code"), error.get("type"), error.get("status"), error.get("__type")]
+    status = next((number for number in map(_status, (*named, value.get("status"))) if number), None)
     if text is not None and not isinstance(text, str):
         text = json.dumps(text)
-    codes = tuple(name.lower() for name in named if isinstance(name, str) and not name.isdigit())
-    return Details(_short(text or ""), codes, status)
+    codes = tuple(name.lower() for name in named if isinstance(name, str) and name and not name.isdigit())
+    return Details(_flat(text or ""), codes, status, param if isinstance(param, str) else "")
+
+
+def _problems(problems: list[Any], param: Any) -> tuple[str, list[Any], Any]:
+    """FastAPI's list of problems as words, codes and the parameter; never its `input`, which is the request's."""
+    words, kinds = [], []
+    for problem in problems:
+        if not isinstance(problem, Mapping):
+            words.append(str(problem))
+            continue
+        kinds.append(problem.get("type"))
+        place = problem.get("loc")
+        path = [str(part) for part in place if part != "body"] if isinstance(place, list) else []
+        param = param or ".".join(path)
+        words.append(f"{'.'.join(path)}: {problem.get('msg', '')}" if path else str(problem.get("msg", "")))
+    return "; ".join(words), kinds, param
 
 
 def retry_after_s(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
@@ -222,59 +273,81 @@ def retry_after_s(headers: Mapping[str, str], now: Callable[[], float] = time.ti
 
 
 def redactor(secrets: Iterable[str]) -> Redact:
-    """A function that takes secrets (plain, URL-encoded, as JSON) out of a text, and whatever follows "Bearer".
+    """A function that takes secrets out of a text, and whatever follows "Bearer".
+
+    It knows them plain, URL-encoded and with the escapes of JSON and HTML, and takes pieces of 8 characters, too.
 
     >>> redactor(["s3cret-value"])("key s3cret-value and Bearer abc123")
     'key [redacted] and Bearer [redacted]'
     """
+    plain = [secret for secret in secrets if secret]
     forms = {
         form
-        for secret in secrets
-        if secret
+        for secret in plain
         for form in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1], secret.encode("unicode_escape").decode())
     }
     ordered = sorted(forms, key=len, reverse=True)
 
-    def redact(text: str) -> str:
+    def clean(text: str) -> str:
         for form in ordered:
             text = text.replace(form, "[redacted]")
+        text = hidden(text, plain)
         return _OPENAI_KEY.sub("[redacted]", _BEARER.sub(r"\1[redacted]", text))
+
+    def redact(text: str) -> str:
+        read = unescaped(text) if "\\" in text or "&" in text else text
+        if "%" in read:
+            read = unquote(read)
+        if read != text and (cleaned := clean(read)) != read:
+            return cleaned
+        return clean(text)
 
     return redact
 
 
-def _kind(status: int, details: Details) -> type[ProviderError]:
+def meaning_of(
+    status: int, details: Details, texts: Sequence[str], request: Mapping[str, Any], *, markup: bool = False
+) -> Meaning:
+    """What a status and what stands beside it mean. `texts` are those of the request, `request` its parameters."""
+    # What the request brought along decides nothing; of long ones, common turns of phrase are no quotation.
+    text = unquoted(details.text, texts, run=20, whole=True)
+    if 400 <= status < 500 and status not in BY_STATUS:
+        limits = (request.get(name) for name in LIMITS)
+        negative = any(isinstance(limit, int) and limit < 0 for limit in limits)
+        found = refusal(status, details.codes, details.param, text, negative=negative, markup=markup)
+        return Meaning(BY_KIND[found.kind], found)
     for code in details.codes:
-        if code in BY_CODE:
-            return BY_CODE[code]
-    if status in (400, 413, 422):
-        if "rate_limit_exceeded" in details.codes:  # Groq's 413 for a minute's tokens
-            return RateLimitError
-        if _TOO_LONG.search(details.text):
-            return ContextLengthExceededError
-        if _FILTERED.search(details.text):
-            return ContentFilterError
-        if status == 400 and _NO_MODEL.search(details.text):
-            return ModelNotFoundError
-    found = BY_STATUS.get(status)
-    if found is not None:
-        return found
+        kind = CODES.get(code)
+        if kind is not None and kind not in ("request", "parameter"):
+            return Meaning(BY_KIND[kind], Refusal(kind))
+    if status >= 500 and _TOO_LONG_FOR_A_SERVER.search(text):
+        return Meaning(ContextLengthExceededError)
+    if status in BY_STATUS:
+        return Meaning(BY_STATUS[status])
     if 300 <= status < 400:
-        return ProviderSetupError
-    if 400 <= status < 500:
-        return InvalidRequestError
-    return ProviderUnavailableError if status >= 500 else InvalidResponseError
+        return Meaning(ProviderSetupError)
+    return Meaning(ProviderUnavailableError if status >= 500 else InvalidResponseError)
 
 
-def _kind_inside(details: Details) -> type[ProviderError]:
+def _meaning_inside(details: Details, texts: Sequence[str], request: Mapping[str, Any]) -> Meaning:
     if details.status is not None:
-        return _kind(details.status, details)
-    for table in (BY_CODE, BY_CODE_WITHOUT_STATUS):
-        for code in details.codes:
-            if code in table:
-                found = table[code]
-                return _kind(400, details) if found is InvalidRequestError else found
-    return InvalidResponseError
+        return meaning_of(details.status, details, texts, request)
+    for code in details.codes:
+        if code in BY_CODE_WITHOUT_STATUS:
+            return meaning_of(BY_CODE_WITHOUT_STATUS[code], details, texts, request)
+        if code in CODES:
+            return meaning_of(400, details, texts, request)
+    return Meaning(InvalidResponseError)
+
+
+def request_of(sent: Any) -> Mapping[str, Any]:
+    """A request as a mapping: its body as bytes, or the call that it was made of."""
+    if isinstance(sent, bytes):
+        found = _parsed(sent.decode("utf-8", "replace"))
+        return found if isinstance(found, Mapping) else {}
+    if sent is None:
+        return {}
+    return {**sent.params, "messages": sent.messages, "tools": sent.tools}
 
 
 def _parsed(text: str) -> Any:
@@ -299,6 +372,9 @@ def _number(value: str | None) -> float | None:
     return max(0.0, number) if math.isfinite(number) else None
 
 
+def _flat(text: str) -> str:
+    return " ".join(text[:_BODY_LIMIT].split())
+
+
 def _short(text: str) -> str:
-    text = " ".join(text.split())
     return text if len(text) <= _TEXT_LIMIT else f"{text[:_TEXT_LIMIT]}..."

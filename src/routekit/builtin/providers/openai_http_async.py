@@ -24,7 +24,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from routekit.builtin.providers.openai_clients import SharedClients
+from routekit.builtin.providers.openai_clients import SharedClients, pool_is_full
 from routekit.builtin.providers.openai_endpoint import Endpoint, headers_of_call, redaction
 from routekit.builtin.providers.openai_errors import classify
 from routekit.builtin.providers.openai_stream import ChunkReader
@@ -52,6 +52,27 @@ class _Session:
         self.client = client
         self.closer = closer
         self.used_at = 0.0
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Tells those whose time was over while all connections were in use."""
+
+    async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:
+        full = self.limit and len(self._acquired) >= self.limit
+        try:
+            return await super().connect(req, traces, timeout)
+        except asyncio.CancelledError as error:
+            error.pool_was_full = full  # type: ignore[attr-defined]  # for `failure`, which sees what it became
+            raise
+
+
+def _waited_for_pool(error: BaseException) -> bool:
+    link: BaseException | None = error
+    while link is not None:
+        if getattr(link, "pool_was_full", False):
+            return True
+        link = link.__cause__ or link.__context__
+    return False
 
 
 class AsyncClient:
@@ -95,7 +116,7 @@ class AsyncClient:
             payload = await self.read(response, deployment)
             if response.status == 200:
                 return kept_headers(response.headers.items()), payload
-            failure = self.refusal(response, payload, deployment, headers)
+            failure = self.refusal(response, payload, deployment, body, headers)
         except _FAILURES as error:
             failure = self.failure(error, deployment, headers)
         finally:
@@ -145,19 +166,27 @@ class AsyncClient:
         return body.joined()
 
     def refusal(
-        self, response: aiohttp.ClientResponse, payload: bytes, deployment: str, sent: CallHeaders = NO_HEADERS
+        self,
+        response: aiohttp.ClientResponse,
+        payload: bytes,
+        deployment: str,
+        sent: Any,
+        headers: CallHeaders = NO_HEADERS,
     ) -> ProviderError:
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        redact = redaction(self.endpoint, sent)
-        return classify(response.status, headers, payload, deployment=deployment, redact=redact)
+        """What a status other than 200 means; `sent` is what was asked, so that its words are not repeated."""
+        found = {name.lower(): value for name, value in response.headers.items()}
+        redact = redaction(self.endpoint, headers)
+        return classify(response.status, found, payload, deployment=deployment, redact=redact, sent=sent)
 
     def failure(self, error: Exception, deployment: str, sent: CallHeaders = NO_HEADERS) -> ProviderError:
         """A failure of the transport as one of ours, without its cause."""
         failure = self._failure(error, deployment, sent)
-        failure.unsent = isinstance(error, _UNREACHED)
+        failure.unsent = failure.unsent or isinstance(error, _UNREACHED)
         return failure
 
     def _failure(self, error: Exception, deployment: str, sent: CallHeaders) -> ProviderError:
+        if isinstance(error, TimeoutError) and _waited_for_pool(error):
+            return pool_is_full(deployment, self.endpoint.options.max_connections)
         if isinstance(error, TimeoutError):
             what = "connecting took too long" if isinstance(error, aiohttp.ServerTimeoutError) else "no answer in time"
             return ProviderTimeoutError(f"deployment {deployment!r}: {what}", deployment=deployment)
@@ -169,7 +198,7 @@ class AsyncClient:
     async def _open(self, loop: asyncio.AbstractEventLoop) -> _Session:
         self._bury()
         client = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=_Connector(
                 limit=self.endpoint.options.max_connections, keepalive_timeout=_KEEPALIVE_S, force_close=False
             ),
             headers=self.endpoint.headers,
@@ -393,7 +422,7 @@ class AsyncStream:
             self._loop = asyncio.get_running_loop()
             name = call.deployment.name
             if response.status != 200:
-                raise client.refusal(response, await client.read(response, name), name, call.headers)
+                raise client.refusal(response, await client.read(response, name), name, call, call.headers)
             self._reader.expect(response.headers.get("Content-Encoding"))
             self._headers = kept_headers(response.headers.items())
 

@@ -33,7 +33,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as URLLib3TimeoutError
 from urllib3.util import parse_url
 
-from routekit.builtin.providers.openai_clients import SharedClients
+from routekit.builtin.providers.openai_clients import SharedClients, pool_is_full
 from routekit.builtin.providers.openai_endpoint import Endpoint, headers_of_call, redaction
 from routekit.builtin.providers.openai_errors import classify
 from routekit.builtin.providers.openai_stream import ChunkReader
@@ -312,7 +312,7 @@ class SyncClient:
                 response.release_conn()
                 response = None
                 return kept, payload
-            failure = self.refusal(response, payload, deployment, headers)
+            failure = self.refusal(response, payload, deployment, body, headers)
         except _FAILURES as error:
             failure = self.failure(error, deployment, headers)
         finally:
@@ -385,19 +385,22 @@ class SyncClient:
         return body.joined()
 
     def refusal(
-        self, response: AnyResponse, payload: bytes, deployment: str, sent: CallHeaders = NO_HEADERS
+        self, response: AnyResponse, payload: bytes, deployment: str, sent: Any, headers: CallHeaders = NO_HEADERS
     ) -> ProviderError:
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        redact = redaction(self.endpoint, sent)
-        return classify(response.status, headers, payload, deployment=deployment, redact=redact)
+        """What a status other than 200 means; `sent` is what was asked, so that its words are not repeated."""
+        found = {name.lower(): value for name, value in response.headers.items()}
+        redact = redaction(self.endpoint, headers)
+        return classify(response.status, found, payload, deployment=deployment, redact=redact, sent=sent)
 
     def failure(self, error: Exception, deployment: str, sent: CallHeaders = NO_HEADERS) -> ProviderError:
         """A failure of the transport as one of ours, without its cause."""
         failure = self._failure(error, deployment, sent)
-        failure.unsent = getattr(error, "unsent", False) or isinstance(error, _UNREACHED)
+        failure.unsent = failure.unsent or isinstance(error, _UNREACHED)
         return failure
 
     def _failure(self, error: Exception, deployment: str, sent: CallHeaders) -> ProviderError:
+        if isinstance(error, urllib3.exceptions.EmptyPoolError):
+            return pool_is_full(deployment, self.endpoint.options.max_connections)
         timed_out = isinstance(error, (URLLib3TimeoutError, TimeoutError))
         if timed_out and not isinstance(error, urllib3.exceptions.NewConnectionError):
             connecting = isinstance(error, urllib3.exceptions.ConnectTimeoutError)
@@ -552,7 +555,7 @@ class SyncStream:
         self._bounded = getattr(response.connection, "bounded", None)
         name = call.deployment.name
         if response.status != 200:
-            raise client.refusal(response, client.read(response, name), name, call.headers)
+            raise client.refusal(response, client.read(response, name), name, call, call.headers)
         self._reader.expect(response.headers.get("content-encoding"))
         self._headers = kept_headers(response.headers.items())
 

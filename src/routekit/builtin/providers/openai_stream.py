@@ -319,7 +319,9 @@ class ChunkReader:
         return chunk
 
     def _failure(self, data: Any) -> ProviderError:
-        error = error_inside(data, deployment=self._call.deployment.name, redact=self._redact, event=True)
+        error = error_inside(
+            data, deployment=self._call.deployment.name, redact=self._redact, event=True, sent=self._call
+        )
         said = data.get("usage") if isinstance(data, Mapping) else None
         error.usage = read_usage(said, self._tier) or self._usage
         return error

@@ -103,7 +103,7 @@ def read_answer(payload: bytes, call: ProviderCall, headers: Mapping[str, str], 
     """
     data: Any = None
     try:
-        data = _object(payload, call.deployment.name, redact)
+        data = _object(payload, call.deployment.name, redact, call)
         return answer_in(data, call, headers)
     except ProviderError as error:  # it is owed all the same
         if error.usage is None:
@@ -263,7 +263,7 @@ def inflater(encoding: str | None, deployment: str) -> Callable[[bytes, int], by
     return inflate
 
 
-def _object(payload: bytes, deployment: str, redact: Redact) -> dict[str, Any]:
+def _object(payload: bytes, deployment: str, redact: Redact, sent: ProviderCall | None = None) -> dict[str, Any]:
     data: Any = None
     broken = False
     try:
@@ -277,7 +277,7 @@ def _object(payload: bytes, deployment: str, redact: Redact) -> dict[str, Any]:
     if not isinstance(data, dict):
         _invalid(deployment, "its body is not a JSON object")
     if data.get("error"):
-        raise error_inside(data, deployment=deployment, redact=redact)
+        raise error_inside(data, deployment=deployment, redact=redact, sent=sent)
     return data
 
 

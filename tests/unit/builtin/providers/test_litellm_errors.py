@@ -46,7 +46,7 @@ def at_status(error: Exception, status: int) -> Exception:
 
 
 CASES = {
-    "context window": (raised.ContextWindowExceededError("too long", **WHO), errors.ContextLengthExceededError, 400),
+    "context window": (raised.ContextWindowExceededError("no", **WHO), errors.ContextLengthExceededError, 400),
     "context length in words": (
         bad_request("This model's maximum context length is 8 tokens"),
         errors.ContextLengthExceededError,
@@ -54,7 +54,7 @@ CASES = {
     ),
     "content policy": (raised.ContentPolicyViolationError("no", **WHO), errors.ContentFilterError, 400),
     "content filter in words": (bad_request("code: content_filter"), errors.ContentFilterError, 400),
-    "unsupported parameters": (raised.UnsupportedParamsError("no `x`", **WHO), errors.InvalidRequestError, None),
+    "unsupported parameters": (raised.UnsupportedParamsError("no `x`", **WHO), errors.UnsupportedParameterError, None),
     "plain bad request": (bad_request("messages must not be empty"), errors.InvalidRequestError, 400),
     "bad request that is a conflict": (at_status(bad_request("wait"), 409), errors.ProviderUnavailableError, 409),
     "bad request with another 4xx": (at_status(bad_request("teapot"), 418), errors.InvalidRequestError, 418),

@@ -209,7 +209,7 @@ TABLE: list[tuple[int, Any, type[ProviderError]]] = [
     (408, b"", ProviderUnavailableError),
     (409, coded(None), ProviderUnavailableError),
     (410, b"", ModelNotFoundError),
-    (413, b"too large", InvalidRequestError),
+    (413, b"too large", ContextLengthExceededError),
     (413, coded("rate_limit_exceeded", "tokens per minute"), RateLimitError),
     (422, {"detail": [{"loc": ["body"], "msg": "field required"}]}, InvalidRequestError),
     (429, coded("rate_limit_exceeded"), RateLimitError),
