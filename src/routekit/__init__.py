@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         RoutekitError,
         RoutingError,
         StreamInterruptedError,
+        UnsupportedParameterError,
     )
     from routekit.plugin import Strategy
     from routekit.router import Router
@@ -76,6 +77,7 @@ _ERRORS = (
     "PluginConflictError", "PluginError", "PluginLoadError", "PluginNotFoundError", "PluginVersionError",
     "ProviderError", "ProviderSetupError", "ProviderTimeoutError", "ProviderUnavailableError", "RateLimitError",
     "RecipeError", "RoutekitError", "RoutingError", "StreamInterruptedError",
+    "UnsupportedParameterError",
 )  # fmt: skip
 _TYPES = (
     "Attempt", "Chunk", "Deployment", "Model", "Money", "Price", "Requirements", "RouteDecision",
@@ -140,6 +142,7 @@ __all__ = [
     "Strategy",
     "Stream",
     "StreamInterruptedError",
+    "UnsupportedParameterError",
     "Usage",
     "__version__",
 ]

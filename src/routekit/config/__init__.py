@@ -16,12 +16,20 @@ from routekit.catalog import Catalog, deployments_from_env
 from routekit.config.money import SCOPE_KINDS, BudgetTable, PriceTable
 from routekit.config.trust import check_owner, folders_upwards
 from routekit.engine.answers import DEFAULT, AnswerPolicy
-from routekit.engine.settings import CARRIED_SCOPES, EngineSettings, OnInterrupt, Reuse, UnknownPrice
+from routekit.engine.settings import (
+    CARRIED_SCOPES,
+    EngineSettings,
+    OnBadRequest,
+    OnInterrupt,
+    Reuse,
+    UnknownPrice,
+)
 from routekit.errors import ConfigError, InvalidInputError
 from routekit.plugin import Options, Strategy
 from routekit.plugin.options import config_error
 from routekit.plugin.registry import Registry
 from routekit.types import CAPABILITIES, Deployment, Limits
+from routekit.types.sending import LIMITS, UNDROPPABLE
 
 FILE_NAME = "routekit.toml"
 _SECRET_KEYS = re.compile(r"(^|_)(api_?key|secret|token|password|authorization)$", re.IGNORECASE)
@@ -91,7 +99,28 @@ class DeploymentTable(BaseModel):
     context_window: int | None = Field(default=None, ge=1)
     max_output: int | None = Field(default=None, ge=1)
     capabilities: list[str] | None = None
+    drop_params: bool | list[str] = []
+    rename_params: dict[str, str] = {}
     options: dict[str, Any] = {}
+
+    @field_validator("drop_params")
+    @classmethod
+    def _droppable(cls, value: bool | list[str]) -> bool | list[str]:
+        for name in value if isinstance(value, list) else ():
+            if name in UNDROPPABLE:
+                raise ValueError(
+                    f"{name!r} cannot be left out: what a call may cost, or what it asks, would be another. "
+                    "rename_params can send it under another name"
+                )
+        return value
+
+    @field_validator("rename_params")
+    @classmethod
+    def _renamable(cls, value: dict[str, str]) -> dict[str, str]:
+        for old, new in value.items():
+            if (old in LIMITS) != (new in LIMITS) or {old, new} & (UNDROPPABLE - set(LIMITS)):
+                raise ValueError(f"{old!r} cannot be sent as {new!r}: what a call may cost would be another")
+        return value
 
     @field_validator("capabilities")
     @classmethod
@@ -191,7 +220,8 @@ class ReliabilityTable(_Table):
     of answers that are none. `hedge` asks a second deployment where the first is unusually slow,
     after `hedge_after_s` (None: its p95), for at most `hedge_share` of what was spent.
     `wait_for_recovery_s` is how long a request waits where everybody is ejected; `queue` how many
-    may wait where everybody is at a limit.
+    may wait where everybody is at a limit. `on_bad_request` says whether a refusal (400, 413, 422) that nobody
+    can classify asks one deployment of another model or vendor ("next") or is surfaced at once ("surface").
     """
 
     first_token_s: float | None = Field(default=None, gt=0)
@@ -205,6 +235,7 @@ class ReliabilityTable(_Table):
     hedge_share: float = Field(default=0.05, gt=0, le=0.05)
     wait_for_recovery_s: float = Field(default=0.5, ge=0)
     queue: int = Field(default=100, ge=0)
+    on_bad_request: OnBadRequest = "next"
 
     @field_validator("fall_back_on")
     @classmethod
@@ -337,6 +368,8 @@ class Config(_Table):
         where = f"deployments.{place}"
         plugin = registry.get("provider", table.provider)
         given = {**table.options, **(table.model_extra or {})}
+        if isinstance(table.drop_params, bool):  # an option of the provider's own
+            given["drop_params"] = table.drop_params
         options = _provider_options(plugin.options, given, where, self.file)
         try:
             model = catalog.model_for(
@@ -362,6 +395,8 @@ class Config(_Table):
             weight=table.weight,
             tags=frozenset(table.tags),
             quality=table.quality,
+            drop_params=frozenset(() if isinstance(table.drop_params, bool) else table.drop_params),
+            rename_params=table.rename_params,
             quality_source="configuration" if table.quality is not None else "inferred from the price rank",
             options=options,
         )

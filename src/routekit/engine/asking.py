@@ -15,6 +15,7 @@ from routekit.engine.attempts import Failure, next_move
 from routekit.engine.billing import Billing
 from routekit.engine.calling import call_for, output_limit, remaining_s
 from routekit.engine.chain import Chain, Opened, first_chunk
+from routekit.engine.declined import MENDS, Declined
 from routekit.engine.failures import as_provider_error, owed, short
 from routekit.engine.foreign import answer_of, incoming
 from routekit.engine.health import Health, Refusal
@@ -33,6 +34,7 @@ from routekit.errors import (
     BudgetExceededError,
     ProviderError,
     ProviderUnavailableError,
+    UnsupportedParameterError,
 )
 from routekit.plugin import Provider, reaper
 from routekit.types import (
@@ -74,7 +76,9 @@ class Asking:
         answers: AnswerPolicy | None = None,
         queue: WaitingRoom,
         shared: Shared,
+        declined: Declined,
     ) -> None:
+        self._declined = declined
         self._shared = shared
         self._overload = Overload(clock, rng)
         self._queue = queue
@@ -115,13 +119,20 @@ class Asking:
             except ProviderError:
                 continue
 
-    @staticmethod
-    async def _counted(io: IO, run: Run, chain: Chain, permit: Permit, attempt: AttemptOf[T]) -> T:
+    async def _counted(self, io: IO, run: Run, chain: Chain, permit: Permit, attempt: AttemptOf[T]) -> T:
         try:
             return await attempt(io, run, chain, permit)
         except ProviderError as error:
-            chain.failures.append(Failure(permit.place, error))
+            mended = isinstance(error, UnsupportedParameterError) and self._mended(run, chain, permit, error)
+            chain.failures.append(Failure(permit.place, error, mended))
             raise
+
+    def _mended(self, run: Run, chain: Chain, permit: Permit, error: UnsupportedParameterError) -> bool:
+        """Whether what was refused is left out or renamed from now on, so that the same place is asked again."""
+        why = self._declined.mends(run.request, permit.candidate.deployment, error)
+        if why:
+            run.notes.append(why)
+        return bool(why) and sum(failure.mended for failure in chain.failures) < MENDS
 
     async def _hedged(
         self,
@@ -271,12 +282,12 @@ class Asking:
         used = run.used if chain.role == "answer" else run.used + len(chain.failures)
         move = next_move(
             chain.failures, chain.candidates, used, remaining_s(run), chain.skipped,
-            self._settings.max_attempts, self._rng,
+            self._settings.max_attempts, self._rng, self._settings.on_bad_request == "next",
         )  # fmt: skip
         if move.action == "stop":
             raise stopped(run, chain, move, remaining_s(run), self._health.retry_at)
         deployment = chain.candidates[move.place].deployment
-        if not any(failure.place == move.place for failure in chain.failures):
+        if not any(failure.place == move.place and not failure.mended for failure in chain.failures):
             return await self._admitted(io, run, chain, move.place, chain.role)
         # A retry in place. Whatever would make it vain is known before the wait.
         if (refusal := self._health.refuses(deployment.name, move.wait_s)) is not None:
@@ -350,7 +361,7 @@ class Asking:
         candidate = permit.candidate
         try:
             provider = self._provider_of(candidate.deployment)
-            call, watch = call_for(run, chain, permit, self._settings, self._health)
+            call, watch = call_for(run, chain, permit, self._settings, self._health, self._declined)
             permit.sent = True
             answer = answer_of(await io.complete(provider, call, watch))
             self._overload.note(candidate.deployment, answer.headers)
@@ -367,7 +378,7 @@ class Asking:
         chunks: list[Chunk] = []
         warm_up = 0 if chain.said else self._settings.warm_up_tokens
         try:
-            call, watch = call_for(run, chain, permit, self._settings, self._health, stream=True)
+            call, watch = call_for(run, chain, permit, self._settings, self._health, self._declined, stream=True)
             reader = incoming(run.request, output_limit(call))
             provider = self._provider_of(permit.candidate.deployment)
             permit.sent = permit.streamed = True

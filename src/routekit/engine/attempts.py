@@ -6,7 +6,8 @@ import random
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from routekit.errors import ContextLengthExceededError, ProviderError
+from routekit.engine.identity import vendor_of
+from routekit.errors import ContextLengthExceededError, InvalidRequestError, ProviderError
 from routekit.types import Candidate
 
 MAX_ATTEMPTS = 3
@@ -21,10 +22,14 @@ RETRY_AFTER_CAP_S = 60.0
 
 
 class Failure(NamedTuple):
-    """A failed attempt: the candidate's place in the ranking, and why."""
+    """A failed attempt: the candidate's place in the ranking, and why.
+
+    `mended`: what was refused is known, and will be left out or renamed when the same place is asked again.
+    """
 
     place: int
     error: ProviderError
+    mended: bool = False
 
 
 class Move(NamedTuple):
@@ -44,27 +49,46 @@ def next_move(
     skipped: frozenset[int] | set[int] = frozenset(),
     max_attempts: int = MAX_ATTEMPTS,
     rng: random.Random | None = None,
+    ask_another: bool = True,
 ) -> Move:
     """The next place to ask.
 
     Another place is asked before the same one is asked again; the same one at most once more, after
     a jittered wait or the provider's own `retry_after_s`, and only if the deadline leaves room for
     it. `used` counts upstream attempts so far, `skipped` holds places that may not be asked now.
+
+    A refusal that nobody can classify asks one place of another model or vendor before it is surfaced
+    (`ask_another`). One whose cause can be left out asks the same place again at once, and counts as no attempt.
     """
-    if failures and not failures[-1].error.fall_back:
-        return Move("stop", why="refused")
-    if used >= max_attempts:
+    counted = [failure for failure in failures if not failure.mended]
+    last = failures[-1] if failures else None
+    doubtful = [failure for failure in counted if _is_uncertain(failure.error)]
+    if last is not None and not last.mended:
+        if _is_uncertain(last.error):
+            if not ask_another or len(doubtful) > 1:
+                return Move("stop", why="refused")
+        elif not last.error.fall_back:
+            return Move("stop", why="refused")
+    if used - (len(failures) - len(counted)) >= max_attempts:
         return Move("stop", why="attempts")
     if remaining_s is not None and remaining_s <= 0:
         return Move("stop", why="deadline")
-    asked = {failure.place for failure in failures}
-    floor = _window_floor(failures, candidates)
+    if last is not None and last.mended and last.place not in skipped:
+        return Move("ask", last.place)
+    asked = {failure.place for failure in counted}
+    refusing = {vendor_of(candidates[failure.place].deployment) for failure in doubtful}
+    overflowed = _overflowed(counted, candidates)
     for place, candidate in enumerate(candidates):
         if place in asked or place in skipped:
             continue
-        if floor is not None and (candidate.deployment.model.context_window or 0) <= floor:
+        if refusing and vendor_of(candidate.deployment) in refusing:
+            continue
+        if overflowed and not _may_hold_more(candidate, overflowed):
             continue
         return Move("ask", place)
+    if last is not None and not last.mended and _is_uncertain(last.error):
+        return Move("stop", why="refused")
+    failures = counted
     if len(failures) > len(asked):
         return Move("stop", why="exhausted")  # one retry in place was made already
     too_late = False
@@ -91,11 +115,20 @@ def attempt_limit_s(remaining_s: float | None, others_left: bool) -> float | Non
     return remaining_s / 2
 
 
-def _window_floor(failures: Sequence[Failure], candidates: Sequence[Candidate]) -> int | None:
-    """After an overflow, only a larger context window than the largest that overflowed makes sense."""
-    windows = [
-        candidates[failure.place].deployment.model.context_window or 0
-        for failure in failures
-        if isinstance(failure.error, ContextLengthExceededError)
-    ]
-    return max(windows) if windows else None
+def _is_uncertain(error: ProviderError) -> bool:
+    return isinstance(error, InvalidRequestError) and error.uncertain
+
+
+def _overflowed(failures: Sequence[Failure], candidates: Sequence[Candidate]) -> list[Candidate]:
+    return [candidates[failure.place] for failure in failures if isinstance(failure.error, ContextLengthExceededError)]
+
+
+def _may_hold_more(candidate: Candidate, overflowed: Sequence[Candidate]) -> bool:
+    """After an overflow, only a larger context window than the largest that overflowed makes sense.
+
+    Of windows that nobody published, another model's may be larger.
+    """
+    model = candidate.deployment.model
+    if model.context_window is None:
+        return all(other.deployment.model.id != model.id for other in overflowed)
+    return model.context_window > max(other.deployment.model.context_window or 0 for other in overflowed)

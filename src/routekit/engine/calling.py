@@ -7,6 +7,7 @@ import functools
 from routekit.engine.attempts import attempt_limit_s
 from routekit.engine.chain import Chain
 from routekit.engine.continuing import with_partial, with_prefill
+from routekit.engine.declined import NO_CHANGES, Declined
 from routekit.engine.health import Health
 from routekit.engine.history import portable, portable_tools
 from routekit.engine.io import Watch
@@ -14,14 +15,20 @@ from routekit.engine.run import Permit, Run
 from routekit.engine.settings import EngineSettings
 from routekit.engine.watchdog import first_token_limit_s, idle_limit_s
 from routekit.plugin import ProviderCall
-from routekit.types.sending import one_limit
+from routekit.types.sending import changed_params, one_limit
 
 TIMER_SLACK_S = 0.005
 """Timers of the operating system may fire a little early; so close to its end a deadline is over."""
 
 
 def call_for(
-    run: Run, chain: Chain, permit: Permit, settings: EngineSettings, health: Health, stream: bool = False
+    run: Run,
+    chain: Chain,
+    permit: Permit,
+    settings: EngineSettings,
+    health: Health,
+    declined: Declined,
+    stream: bool = False,
 ) -> tuple[ProviderCall, Watch | None]:
     """What is sent, and the watch over its silence where somebody else could answer instead."""
     candidate, request = permit.candidate, chain.decision.request or run.request
@@ -38,6 +45,9 @@ def call_for(
     if chain.said:
         params = with_prefill(params, chain.said)
         messages = with_partial(messages, chain.said)
+    changes = declined.changes(candidate.deployment)
+    if changes is not NO_CHANGES:
+        params = changed_params(params, *changes)
     left_s = remaining_s(run)
     others = run.used < settings.max_attempts and chain.others_behind(permit.place)
     limit_s = attempt_limit_s(left_s, others)
@@ -61,6 +71,8 @@ def call_for(
         idle_timeout_s=idle_s,
         request_id=run.id,
         headers=request.headers,
+        omit=changes.omit,
+        rename=changes.rename,
     )
     return call, watch
 

@@ -20,6 +20,7 @@ from routekit.engine.caching import SINGLE_FLIGHT, Caching, Hit, Lead
 from routekit.engine.chain import Chain
 from routekit.engine.compressing import Compressing, within
 from routekit.engine.deciding import Deciding
+from routekit.engine.declined import Declined
 from routekit.engine.embedding import EmbedderOf, Embedding, no_embedder
 from routekit.engine.foreign import choices_wanted
 from routekit.engine.health import ELSEWHERE, Health
@@ -137,10 +138,11 @@ class Engine:
         )
         self._revalidating = Revalidating(self.complete, clock)
         self._waiting_room = WaitingRoom(health, settings.queue)
+        declined = Declined(clock)
         self._deciding = Deciding(
             guards=guards, health=health, billing=billing,
             prefixes=prefixes, clock=clock, rng=rng, notify=notify,
-            wait_for_recovery_s=settings.wait_for_recovery_s, provider_of=provider_of,
+            wait_for_recovery_s=settings.wait_for_recovery_s, provider_of=provider_of, declined=declined,
         )  # fmt: skip
         self._compressing = Compressing(
             compressors, prefixes=prefixes, clock=clock, notify=notify, ask=self._aside_answer
@@ -148,7 +150,7 @@ class Engine:
         self._asking = Asking(
             provider_of=provider_of, health=health, billing=billing, prefixes=prefixes,
             settings=settings, clock=clock, rng=rng, notify=notify, answers=answers,
-            queue=self._waiting_room, shared=Shared(shared, health),
+            queue=self._waiting_room, shared=Shared(shared, health), declined=declined,
         )  # fmt: skip
         self._vectors = Vectors(
             provider_of=provider_of, embedders_of=embedders_of or (lambda name: [embedder_of(name)]),

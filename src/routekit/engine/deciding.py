@@ -9,6 +9,7 @@ from typing import Any
 
 from routekit.engine.affinity import MIN_TOKENS, PrefixMemory
 from routekit.engine.billing import Billing
+from routekit.engine.declined import Declined
 from routekit.engine.estimate import work_of
 from routekit.engine.health import Health
 from routekit.engine.io import IO
@@ -58,7 +59,9 @@ class Deciding:
         notify: Notifier,
         wait_for_recovery_s: float = 0.0,
         provider_of: Callable[[Deployment], Provider] | None = None,
+        declined: Declined | None = None,
     ) -> None:
+        self._declined = declined or Declined(clock)
         self._provider_of = provider_of
         self._panic = Panic(health, clock, wait_for_recovery_s)
         self._guards = tuple(guards)
@@ -202,6 +205,8 @@ class Deciding:
             ceiling=request.requirements.max_cost, price_required=self._billing.price_required(),
             works=self._works(run, pool, work),
         )  # fmt: skip
+        if refusing := self._declined.refuses(request):
+            candidates, rejections = _without(candidates, rejections, refusing)
         candidates, unaffordable = self._billing.affordable(run, candidates)
         return candidates, (*rejections, *unaffordable) if unaffordable else rejections
 
@@ -319,6 +324,21 @@ def _redacted(name: str, verdict: GuardVerdict) -> Sequence[Message]:
     if not verdict.messages:
         raise GuardUnavailableError(f"guard {name!r} redacts without saying what is left; guards fail closed")
     return verdict.messages
+
+
+def _without(
+    candidates: list[Candidate], rejections: tuple[Rejection, ...], refusing: Mapping[str, str]
+) -> tuple[list[Candidate], tuple[Rejection, ...]]:
+    """The candidates that have not said already that they refuse such a request; all of them where each one has."""
+    willing = [candidate for candidate in candidates if candidate.name not in refusing]
+    if not willing:
+        return candidates, rejections
+    unwilling = tuple(
+        Rejection(deployment=candidate.deployment, code="capability", reason=refusing[candidate.name])
+        for candidate in candidates
+        if candidate.name in refusing
+    )
+    return willing, (*rejections, *unwilling)
 
 
 def _nobody(group: str | None, rejections: Sequence[Rejection]) -> str:

@@ -30,5 +30,10 @@ def credential_of(deployment: Deployment) -> object | None:
     return (deployment.provider, variable, secret, _address(deployment), options.get("organization"))
 
 
+def vendor_of(deployment: Deployment) -> object:
+    """What two deployments have in common that would refuse the same requests: one model of one vendor."""
+    return (deployment.provider, deployment.model.id, _address(deployment))
+
+
 def _address(deployment: Deployment) -> object:
     return deployment.options.get("base_url") or deployment.options.get("api_base")

@@ -9,6 +9,7 @@ from routekit.engine.attempts import MAX_ATTEMPTS
 
 OnInterrupt = Literal["error", "continue", "restart"]
 Reuse = Literal["strategy", "group", "model"]
+OnBadRequest = Literal["next", "surface"]
 UnknownPrice = Literal["refuse", "estimate", "allow"]
 
 
@@ -73,3 +74,4 @@ class EngineSettings:
     hedge_share: float = 0.05
     wait_for_recovery_s: float = 0.5
     queue: int = 100
+    on_bad_request: OnBadRequest = "next"

@@ -12,7 +12,10 @@ from routekit.errors import (
     AllUnavailableError,
     CostCeilingError,
     DeadlineExceededError,
+    InvalidRequestError,
     NoCandidateError,
+    ProviderError,
+    UnsupportedParameterError,
 )
 from routekit.types import Rejection
 
@@ -23,9 +26,10 @@ def stopped(
     """The error to raise. `retry_at` knows when the first of these deployments may be asked again."""
     attempts = tuple(run.attempts)
     last = chain.failures[-1].error if chain.failures else None
-    if move.why == "refused" and last is not None:
-        last.attempts = attempts
-        return last
+    surfaced = _surfaced(chain, move)
+    if surfaced is not None:
+        surfaced.attempts = attempts
+        return surfaced
     if run.deadline.expired or remaining_s == 0 or move.why == "deadline":
         error: Exception = DeadlineExceededError(
             f"the deadline of {run.request.deadline_s} s was over after {len(attempts)} attempts", attempts=attempts
@@ -55,3 +59,17 @@ def stopped(
             error = NoCandidateError(told, rejections=everyone)
     error.__cause__ = last
     return error
+
+
+def _surfaced(chain: Chain, move: Move) -> ProviderError | None:
+    """The refusal that the caller is told as it is: the first one, where others say the same."""
+    errors = [failure.error for failure in chain.failures if not failure.mended]
+    if not errors:
+        return None
+    if move.why == "refused":
+        last = errors[-1]
+        first = next((e for e in errors if isinstance(e, InvalidRequestError) and e.uncertain), None)
+        return first if first is not None and type(last) is InvalidRequestError else last
+    if move.why == "exhausted" and all(type(e) in (InvalidRequestError, UnsupportedParameterError) for e in errors):
+        return errors[0]
+    return None

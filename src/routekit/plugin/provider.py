@@ -23,7 +23,9 @@ class ProviderCall:
 
     `params` are Chat Completions parameters; those that an endpoint does not know are for the
     provider to pass on or to leave out. `headers` are the caller's; a provider that speaks HTTP sends them beside
-    its own, which they never replace where they say who asks.
+    its own, which they never replace where they say who asks. `omit` are parameters that this deployment does not
+    take, `rename` those that it has another name for: `params` keep to both already, and what a provider adds by
+    itself must, too.
     """
 
     deployment: Deployment
@@ -35,6 +37,8 @@ class ProviderCall:
     idle_timeout_s: float | None = None
     request_id: str = ""
     headers: CallHeaders = NO_HEADERS
+    omit: frozenset[str] = frozenset()
+    rename: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,7 +53,8 @@ class Deployment:
     """A callable endpoint of a model.
 
     Its name is unique inside a router, so a deployment equals (and hashes as) its name: records and
-    configuration can be matched without unwrapping. `quality` is 0..1; None until it is inferred.
+    configuration can be matched without unwrapping. `quality` is 0..1; None until it is inferred. `drop_params`
+    are never sent there, `rename_params` (name to name) under another name.
 
     >>> Deployment(name="mini", provider="openai-compatible", model=Model(id="m")) == "mini"
     True
@@ -70,6 +71,8 @@ class Deployment:
     tags: frozenset[str] = frozenset()
     quality: float | None = None
     quality_source: str = "unknown"
+    drop_params: frozenset[str] = frozenset()
+    rename_params: Mapping[str, str] = field(default_factory=_nothing)
     options: Mapping[str, Any] = field(default_factory=_nothing, repr=False)
 
     @property

@@ -11,6 +11,9 @@ from typing import Any
 LIMITS = ("max_completion_tokens", "max_tokens")
 """The names of the limit on output tokens; where both are given the first one's value counts."""
 
+UNDROPPABLE = frozenset({*LIMITS, "service_tier", "n", "messages", "model", "tools", "stream"})
+"""Parameters that no deployment leaves out: what is held for a call is reckoned from them, or they are the call."""
+
 _OTHER_LIMITS = frozenset(
     {"max_output_tokens", "max_new_tokens", "n_predict", "num_predict", "maxOutputTokens", "max_length"}
 )
@@ -46,6 +49,18 @@ def sent_params(defaults: Mapping[str, Any], params: Mapping[str, Any]) -> Mappi
     if defaults or None in own.values():
         own = {key: value for key, value in {**defaults, **own}.items() if value is not None}
     return one_limit(own)
+
+
+def changed_params(params: Mapping[str, Any], omit: frozenset[str], rename: Mapping[str, str]) -> Mapping[str, Any]:
+    """Parameters as a deployment takes them: without those it refuses, and under the names that it has for them.
+
+    >>> changed_params({"max_tokens": 5, "seed": 1}, frozenset({"seed"}), {"max_tokens": "max_completion_tokens"})
+    {'max_completion_tokens': 5}
+    """
+    extra = params.get("extra_body")
+    if isinstance(extra, Mapping):
+        params = {**params, "extra_body": changed_params(extra, omit, rename)}
+    return {rename.get(key, key): value for key, value in params.items() if key not in omit}
 
 
 def output_limit_of(params: Mapping[str, Any]) -> int | None:

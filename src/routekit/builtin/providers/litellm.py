@@ -28,6 +28,7 @@ from routekit.plugin import Embeddings, Once, Options, PluginContext, Provider, 
 from routekit.plugin.finishreason import finish_reason_of
 from routekit.types import Answer, Choice, Chunk, Deployment, Message, Usage
 from routekit.types.reported import read_usage
+from routekit.types.sending import changed_params
 
 _LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 _KEPT_HEADERS = ("ratelimit", "retry-after", "request-id", "trace-id")
@@ -174,6 +175,8 @@ class LitellmProvider(Provider):
         if stream:
             request["stream"] = True
             request["stream_options"] = {"include_usage": True, **(request.get("stream_options") or {})}
+        if call.omit or call.rename:
+            request = dict(changed_params(request, call.omit, call.rename))
         limit = timeout_s if timeout_s is not None else call.timeout_s
         if limit is not None:
             request["timeout"] = limit

@@ -13,7 +13,7 @@ from routekit.errors import InvalidRequestError, InvalidResponseError, ProviderE
 from routekit.plugin import Answer, Embeddings, ProviderCall
 from routekit.types import Choice, Deployment, follows_tool_results
 from routekit.types.reported import read_usage
-from routekit.types.sending import LIMITS, sent_params
+from routekit.types.sending import LIMITS, changed_params, sent_params
 
 ERROR_BODY_BYTES = 65_536
 """As much of an error's body is read."""
@@ -77,6 +77,8 @@ def chat_body(
         body["stream"] = True
         if stream_usage:
             body["stream_options"] = {"include_usage": True, **(body.get("stream_options") or {})}
+    if call.omit or call.rename:
+        body = dict(changed_params(body, call.omit, call.rename))
     return _written(body, call.deployment)
 
 

@@ -127,7 +127,7 @@ ELSEWHERE: dict[str, tuple[int, Any, type[ProviderError]]] = {
     "openai, unverified": (400, openai("Your organization must be verified to stream this model."),
                            AuthenticationError),
     "xai, wrong key": (400, {"code": "Client specified an invalid argument",
-                             "error": "Incorrect API key provided: xa***y. You can get an API key from the console."},
+                             "error": "Incorrect API key provided: xa***y. You can obtain one from the console."},
                        AuthenticationError),
     "groq, terms": (400, openai("The model `x` requires terms acceptance.", "model_terms_required"),
                     AuthenticationError),
