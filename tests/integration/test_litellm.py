@@ -17,6 +17,7 @@ from routekit.builtin.providers.litellm import PLUGIN, LitellmOptions
 from routekit.errors import (
     AuthenticationError,
     ContextLengthExceededError,
+    InvalidRequestError,
     InvalidResponseError,
     ModelNotFoundError,
     ProviderSetupError,
@@ -26,9 +27,6 @@ from routekit.errors import (
 )
 from routekit.plugin import PluginContext, ProviderCall
 from routekit.types import Deployment, Model, Usage
-
-# litellm reads a property of pydantic's in a way that pydantic wants gone.
-pytestmark = pytest.mark.filterwarnings("ignore:Accessing the 'model_.*' attribute on the instance:DeprecationWarning")
 
 KEY = "sk-ant-THE-SECRET-KEY"
 TOOL = {
@@ -519,3 +517,137 @@ def test_litellm_is_imported_by_the_first_call_quietly_without_network_and_witho
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == done.stderr == ""
+
+
+async def asked(provider, way, given):
+    if way == "complete":
+        provider.complete(given)
+    elif way == "acomplete":
+        await provider.acomplete(given)
+    elif way == "stream":
+        list(provider.stream(given))
+    else:
+        await drained(provider.astream(given))
+
+
+@pytest.mark.parametrize("model", ["anthropic/claude-haiku-4-5", "openai/gpt-4o"])
+def test_known_parameters_extra_body_and_headers_arrive(server, provider, model):
+    from routekit.types.headers import CallHeaders
+
+    server.reply(claude() if model.startswith("anthropic/") else gpt())
+    params = {"temperature": 0.5, "top_k": 3, "extra_body": {"odd": {"a": 1}}}
+    headers = CallHeaders.checked({"X-Title": "a", "x-config": "of the call"})
+    where = deployment(server, model, extra={"extra_headers": {"X-Config": "of the deployment", "X-More": "b"}})
+    provider.complete(call(where, params=params, headers=headers))
+    _, sent, body = server.requests[-1]
+    assert (body["temperature"], body["top_k"], body["odd"]) == (0.5, 3, {"a": 1})
+    assert "extra_body" not in body
+    assert (sent["x-title"], sent["x-config"], sent["x-more"]) == ("a", "of the call", "b")
+    assert KEY in (sent.get("x-api-key") or sent["authorization"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["api_key", "api_base", "base_url", "mock_response", "custom_llm_provider", "model_list", "fallbacks", "metadata",
+     "litellm_metadata", "proxy_server_request", "headers", "client", "num_retries", "success_callback",
+     "aws_bedrock_runtime_endpoint", "extra_headers", "azure_ad_token", "organization", "provider_specific_header",
+     "litellm_credential_name"],
+)  # fmt: skip
+@pytest.mark.parametrize("way", ["complete", "acomplete", "stream", "astream"])
+async def test_settings_are_the_deployments_alone(server, provider, name, way):
+    server.reply(claude())
+    given = call(deployment(server), params={name: "http://elsewhere.test"})
+    with pytest.raises(InvalidRequestError, match=name):
+        await asked(provider, way, given)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["api_key", "api_base", "base_url", "mock_response", "azure_ad_token", "aws_bedrock_runtime_endpoint",
+     "vertex_credentials", "litellm_credential_name", "proxy_server_request"],
+)  # fmt: skip
+def test_nor_do_they_come_in_by_extra_body(server, provider, name):
+    with pytest.raises(InvalidRequestError, match=name):
+        provider.complete(call(deployment(server), params={"extra_body": {name: "http://elsewhere.test"}}))
+    assert server.requests == []
+
+
+def test_no_parameter_is_a_setting_of_litellm():
+    from litellm.types.utils import all_litellm_params
+
+    from routekit.types.parameters import KNOWN
+
+    assert not KNOWN & set(all_litellm_params)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize("model", ["anthropic/claude-haiku-4-5", "openai/gpt-4o", "gemini/gemini-2.5-flash"])
+@pytest.mark.parametrize("way", ["complete", "acomplete", "stream", "astream"])
+async def test_no_prompt_follows_a_redirect(server, provider, status, model, way):
+    with upstream() as elsewhere:
+        server.reply({}, status, location=f"{elsewhere.url}/v1/messages")
+        given = call(deployment(server, model))
+        with pytest.raises(ProviderSetupError, match="redirect"):
+            await asked(provider, way, given)
+        assert elsewhere.requests == []
+        await provider.aclose()
+
+
+def test_a_litellm_that_cannot_be_imported_is_a_matter_of_setup(tmp_path):
+    program = """
+import sys
+sys.modules["litellm"] = None
+from routekit import Router
+from routekit.errors import AllAttemptsFailedError, ProviderSetupError
+table = {"name": "a", "provider": "litellm", "model": "anthropic/x", "price": {"input": 1, "output": 1}}
+with Router({"deployments": [table], "records": {"enabled": False}}) as router:
+    for ask in (router.complete, lambda text: list(router.stream(text))):
+        try:
+            ask("hi")
+        except AllAttemptsFailedError as error:
+            assert "ProviderSetupError" in str(error) and "litellm cannot be imported" in str(error), error
+        else:
+            raise AssertionError("answered")
+"""
+    assert _run(program, tmp_path) == ""
+
+
+@pytest.mark.parametrize("flag", ["default", "error::DeprecationWarning"])
+def test_its_warnings_reach_nobody(tmp_path, flag):
+    program = """
+import asyncio
+from tests.support.litellm_upstream import claude, upstream
+from routekit import Router
+from routekit.errors import RoutekitError
+models = ("anthropic/claude-haiku-4-5", "openai/gpt-4o", "gemini/gemini-2.5-flash", "cohere_chat/command-r",
+          "mistral/m")
+with upstream() as server:
+    for model in models:
+        server.reply(claude())
+        table = {"name": "a", "provider": "litellm", "model": model, "base_url": server.url, "api_key_env": "K",
+                 "price": {"input": 1, "output": 1}}
+        with Router({"deployments": [table], "records": {"enabled": False}}, env={"K": "sk-1234567890"}) as router:
+            async def once():
+                try:
+                    return await router.acomplete("hi")
+                finally:
+                    await router.aclose()
+            for ask in (lambda: router.complete("hi"), lambda: list(router.stream("hi")), lambda: asyncio.run(once())):
+                try:
+                    ask()
+                except RoutekitError:
+                    assert model != models[0] or ask.__code__.co_firstlineno and "stream" in ask.__code__.co_names
+"""
+    assert _run(program, tmp_path, "-W", flag) == ""
+
+
+def _run(program, home, *flags):
+    """What a program of its own says on both of its outputs."""
+    root = Path(__file__).parents[2]
+    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(root), "HOME": str(home), "ROUTEKIT_HOME": str(home)}
+    done = subprocess.run(
+        [sys.executable, *flags, "-c", program], cwd=root, capture_output=True, text=True, timeout=100, env=env
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr

@@ -13,7 +13,7 @@ from routekit.engine.answers import AnswerPolicy, fault_of
 from routekit.engine.assemble import message_of
 from routekit.engine.attempts import Failure, next_move
 from routekit.engine.billing import Billing
-from routekit.engine.calling import call_for, output_limit, remaining_s
+from routekit.engine.calling import call_for, output_limit, prepared, remaining_s
 from routekit.engine.chain import Chain, Opened, first_chunk
 from routekit.engine.declined import MENDS, Declined
 from routekit.engine.failures import as_provider_error, owed, short
@@ -361,6 +361,8 @@ class Asking:
         candidate = permit.candidate
         try:
             provider = self._provider_of(candidate.deployment)
+            if not provider.is_ready:
+                await prepared(io, run, provider)
             call, watch = call_for(run, chain, permit, self._settings, self._health, self._declined)
             permit.sent = True
             answer = answer_of(await io.complete(provider, call, watch))
@@ -378,9 +380,11 @@ class Asking:
         chunks: list[Chunk] = []
         warm_up = 0 if chain.said else self._settings.warm_up_tokens
         try:
+            provider = self._provider_of(permit.candidate.deployment)
+            if not provider.is_ready:
+                await prepared(io, run, provider)
             call, watch = call_for(run, chain, permit, self._settings, self._health, self._declined, stream=True)
             reader = incoming(run.request, output_limit(call))
-            provider = self._provider_of(permit.candidate.deployment)
             permit.sent = permit.streamed = True
             handle = io.open(provider, call)
             while True:

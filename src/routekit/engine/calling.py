@@ -10,11 +10,11 @@ from routekit.engine.continuing import with_partial, with_prefill
 from routekit.engine.declined import NO_CHANGES, Declined
 from routekit.engine.health import Health
 from routekit.engine.history import portable, portable_tools
-from routekit.engine.io import Watch
+from routekit.engine.io import IO, Watch
 from routekit.engine.run import Permit, Run
 from routekit.engine.settings import EngineSettings
 from routekit.engine.watchdog import first_token_limit_s, idle_limit_s
-from routekit.plugin import ProviderCall
+from routekit.plugin import Provider, ProviderCall
 from routekit.types.sending import changed_params, one_limit
 
 TIMER_SLACK_S = 0.005
@@ -75,6 +75,19 @@ def call_for(
         rename=changes.rename,
     )
     return call, watch
+
+
+async def prepared(io: IO, run: Run, provider: Provider) -> None:
+    """Lets a provider do what comes before its first call, outside of the request's time.
+
+    Raises:
+        ProviderSetupError: this installation cannot.
+    """
+    before = run.deadline.elapsed_s()
+    try:
+        await io.offload(provider.prepare)
+    finally:
+        run.deadline.stood_still(run.deadline.elapsed_s() - before)
 
 
 def output_limit(call: ProviderCall) -> int | None:

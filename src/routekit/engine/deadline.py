@@ -20,6 +20,12 @@ class Deadline:
         self.started = clock.monotonic()
         self._end = None if seconds is None else self.started + seconds
 
+    def stood_still(self, seconds: float) -> None:
+        """Takes so much time out of what has passed: nobody was asked meanwhile, and nobody was slow."""
+        self.started += seconds
+        if self._end is not None:
+            self._end += seconds
+
     def elapsed_s(self) -> float:
         return self._clock.monotonic() - self.started
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from routekit.engine.billing import Billing
 from routekit.engine.breaker import Admission
+from routekit.engine.calling import prepared
 from routekit.engine.failures import as_provider_error, owed, short
 from routekit.engine.io import IO
 from routekit.engine.notify import Notifier
@@ -82,6 +83,8 @@ class Embedding:
         permit.sent = True
         try:
             provider = self._provider_of(deployment)
+            if not provider.is_ready:
+                await prepared(io, run, provider)
             found = await io.within(timeout_s, io.embed(provider, deployment, texts, timeout_s))
             usage, permit.doubt = counted_input(found.input_tokens, candidate)
             if len(found.vectors) != len(texts):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from routekit.engine.asking import Asking
 from routekit.engine.billing import Billing
-from routekit.engine.calling import remaining_s
+from routekit.engine.calling import prepared, remaining_s
 from routekit.engine.chain import Chain
 from routekit.engine.deciding import Deciding
 from routekit.engine.embedding import Embedding
@@ -136,10 +136,12 @@ class Vectors:
 
     async def _attempt(self, io: IO, run: Run, chain: Chain, permit: Permit, *, texts: Sequence[str]) -> Made:
         deployment = permit.candidate.deployment
-        left_s = remaining_s(run)
-        limit_s = EMBED_S if left_s is None else min(EMBED_S, left_s)
         try:
             provider = self._provider_of(deployment)
+            if not provider.is_ready:
+                await prepared(io, run, provider)
+            left_s = remaining_s(run)
+            limit_s = EMBED_S if left_s is None else min(EMBED_S, left_s)
             permit.sent = True
             found = await io.within(limit_s, io.embed(provider, deployment, texts, limit_s))
             usage, permit.doubt = counted_input(found.input_tokens, permit.candidate)

@@ -84,6 +84,21 @@ class Provider(ABC):
         """Vectors for texts. Optional: only for deployments with the capability "embeddings"."""
         raise ProviderSetupError(f"provider {deployment.provider!r} has no embeddings", deployment=deployment.name)
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether a call can begin at once. Asked before every call, so it must cost nothing."""
+        return True
+
+    def prepare(self) -> None:
+        """What a first call needs and should not be counted as its time, such as importing a large library.
+
+        Called where `is_ready` is false, in a worker thread where an event loop waits for it; the clock of the
+        request's deadline stands still meanwhile. May be called by several threads at once.
+
+        Raises:
+            ProviderSetupError: this installation cannot.
+        """
+
     def default_params(self, deployment: Deployment) -> Mapping[str, Any]:
         """Parameters that every call of the deployment is sent with, unless the call gives its own.
 

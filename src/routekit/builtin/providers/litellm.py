@@ -1,6 +1,7 @@
 """Everything that is not an OpenAI-compatible endpoint, through litellm: Anthropic, Gemini, Bedrock and the rest.
 
-litellm takes two seconds of CPU to import, so the first call imports it. Its retries, price map
+litellm takes two to six seconds to import, so what first needs it imports it, in `prepare`, while the clock of the
+request's deadline stands still. Its retries, redirects, price map
 download, help texts on standard output and log handler on standard error are off; messages and
 parameters are copied, because it changes what it is given.
 """
@@ -23,6 +24,9 @@ from weakref import WeakKeyDictionary, WeakSet
 from pydantic import Field
 
 from routekit.builtin.providers.litellm_errors import classify
+from routekit.builtin.providers.litellm_redirects import refuse_redirects
+from routekit.builtin.providers.litellm_request import copied, parameters
+from routekit.builtin.providers.litellm_warnings import quiet
 from routekit.errors import InvalidResponseError, ProviderError, ProviderSetupError, ProviderTimeoutError
 from routekit.plugin import Embeddings, Once, Options, PluginContext, Provider, ProviderCall, ProviderPlugin, offload
 from routekit.plugin.finishreason import finish_reason_of
@@ -32,7 +36,6 @@ from routekit.types.sending import changed_params
 
 _LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 _KEPT_HEADERS = ("ratelimit", "retry-after", "request-id", "trace-id")
-_OURS = frozenset({"model", "messages", "stream", "timeout", "max_retries", "num_retries"})
 _BUILT_LATE = ("Message", "Delta", "Choices", "StreamingChoices", "ModelResponse", "ModelResponseStream", "Usage")
 _OF_THE_ANSWER = ("citations", "search_results", "related_questions", "images", "videos")
 _MCP_SWITCH = "_skip_mcp_handler"
@@ -67,6 +70,13 @@ class LitellmProvider(Provider):
 
     def __init__(self, options: LitellmOptions, context: PluginContext) -> None:
         self._options, self._context = options, context
+
+    @property
+    def is_ready(self) -> bool:
+        return _module is not None
+
+    def prepare(self) -> None:
+        _litellm()
 
     def complete(self, call: ProviderCall) -> Answer:
         try:
@@ -164,11 +174,12 @@ class LitellmProvider(Provider):
         return litellm
 
     def _request(self, call: ProviderCall, *, stream: bool = False, timeout_s: float | None = None) -> dict[str, Any]:
+        quiet()
         request = self._settings(call.deployment)
-        request.update((key, _copied(v)) for key, v in call.params.items() if v is not None and key not in _OURS)
-        request["messages"] = [_copied(message) for message in call.messages]
+        request.update(parameters(call, request))
+        request["messages"] = [copied(message) for message in call.messages]
         if call.tools:
-            request["tools"] = [_copied(tool) for tool in call.tools]
+            request["tools"] = [copied(tool) for tool in call.tools]
         if request.get("tools") and _knows_mcp_switch() and not any(t.get("type") == "mcp" for t in request["tools"]):
             # Without it litellm imports its proxy, and `mcp` with it, to look for tools that are not there.
             request[_MCP_SWITCH] = True
@@ -185,6 +196,7 @@ class LitellmProvider(Provider):
     def _embedding_request(
         self, deployment: Deployment, texts: Sequence[str], timeout_s: float | None
     ) -> dict[str, Any]:
+        quiet()
         request = {**self._settings(deployment), "input": list(texts)}
         if timeout_s is not None:
             request["timeout"] = timeout_s
@@ -194,7 +206,7 @@ class LitellmProvider(Provider):
         """What every call of a deployment has in common. Raises ProviderSetupError where the key is missing."""
         settings: dict[str, Any] = {
             **self._options.extra,
-            **_copied(deployment.options.get("extra") or {}),
+            **copied(deployment.options.get("extra") or {}),
             "model": deployment.model.id,
             "max_retries": 0,  # one without the other still retries
             "num_retries": 0,
@@ -400,6 +412,17 @@ def _litellm() -> Any:
 
 
 def _imported() -> Any:
+    failure = ""
+    try:
+        return _import()
+    except ImportError as error:
+        failure = f"litellm cannot be imported ({error})"
+    except Exception as error:  # it runs code of a hundred vendors
+        failure = f"importing litellm failed ({type(error).__name__}: {error})"
+    raise ProviderSetupError(f"{failure}; install it anew (`pip install -U litellm`)")
+
+
+def _import() -> Any:
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # or it downloads its price map
     first = "litellm" not in sys.modules
     with warnings.catch_warnings():
@@ -411,6 +434,8 @@ def _imported() -> Any:
         for name in _BUILT_LATE:
             if (model := getattr(models, name, None)) is not None:
                 model.model_rebuild()
+
+        refuse_redirects()
 
     litellm.module_level_aclient = cast("Any", _ClientOfThisLoop())
     litellm.suppress_debug_info = True  # it prints where to get help whenever a call fails
@@ -582,15 +607,6 @@ def _plain(value: Any) -> dict[str, Any]:
         return {str(key): item for key, item in value.items() if item is not None}
     found: dict[str, Any] = value.model_dump(exclude_none=True, warnings=False)
     return found
-
-
-def _copied(value: Any) -> Any:
-    """Plain data of one's own: litellm changes messages and tools in place."""
-    if isinstance(value, Mapping):
-        return {key: _copied(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_copied(item) for item in value]
-    return value
 
 
 PLUGIN = ProviderPlugin(

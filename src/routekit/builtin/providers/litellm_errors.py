@@ -83,7 +83,8 @@ TABLE = (
     Row("OSError", ProviderUnavailableError, answered=False),
 )
 
-_OTHER_4XX, _5XX, _BUG = (
+_REDIRECT, _OTHER_4XX, _5XX, _BUG = (
+    Row("", ProviderSetupError, answered=False),
     Row("", InvalidRequestError),  # `refusals` says for what
     Row("", ProviderUnavailableError),
     Row("", InvalidResponseError, answered=False),
@@ -184,6 +185,8 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def _row(error: BaseException) -> tuple[Row, int | None]:
+    if any(_redirected(link) for link in _chain(error)):
+        return _REDIRECT, None
     names = {kind.__name__ for kind in type(error).__mro__}
     status = _status(error)
     text = str(getattr(error, "message", None) or error)
@@ -203,6 +206,14 @@ def _status(error: BaseException) -> int | None:
     except (TypeError, ValueError):
         return None
     return status if 400 <= status < 600 else None
+
+
+def _redirected(link: BaseException) -> bool:
+    """Whether the endpoint sent the call elsewhere, which is not followed."""
+    for status in (getattr(link, "status_code", None), getattr(getattr(link, "response", None), "status_code", None)):
+        if isinstance(status, int) and 300 <= status < 400:
+            return True
+    return False
 
 
 def _unwrapped(error: BaseException) -> BaseException:
@@ -225,6 +236,8 @@ def _message(error: BaseException, row: Row, deployment: str | None, secrets: It
     name = type(error).__name__
     if name == "BudgetExceededError":
         said = f"litellm's own budget (litellm.max_budget) refused the call: {said}; raise or unset it"
+    elif row is _REDIRECT:
+        said = "a redirect came back, which is not followed: set base_url to where the endpoint really is"
     elif row is _BUG:
         said = f"the answer could not be read ({name}: {said})"
     return f"{deployment or 'litellm'}: {said}"
