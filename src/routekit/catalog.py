@@ -55,9 +55,9 @@ _NOT_VENDORS = frozenset({"litellm", "openai-compatible"})
 class Endpoint:
     """A vendor that a key in the environment unlocks.
 
-    `env` are the variables that may hold its key, in order; `vendor` its prefix in the price map;
-    `models` a small, a medium and a large one. `resells` means that model ids name the vendor
-    ("openai/gpt-5-mini") and are charged at that vendor's list price.
+    `env` are the variables that may hold its key, in order; `address_env` those that may hold another address;
+    `vendor` its prefix in the price map; `models` a small, a medium and a large one. `resells` means that model ids
+    name the vendor ("openai/gpt-5-mini") and are charged at that vendor's list price.
     """
 
     env: tuple[str, ...]
@@ -65,12 +65,14 @@ class Endpoint:
     models: tuple[str, ...]
     provider: str = "openai-compatible"
     base_url: str | None = None
+    address_env: tuple[str, ...] = ()
     resells: bool = False
 
 
 KNOWN_ENDPOINTS = (
     Endpoint(
         env=("OPENAI_API_KEY",),
+        address_env=("OPENAI_BASE_URL", "OPENAI_API_BASE"),
         vendor="openai",
         base_url="https://api.openai.com/v1",
         models=("gpt-5-nano", "gpt-5-mini", "gpt-5.4"),
@@ -318,7 +320,7 @@ def deployments_from_env(env: Mapping[str, str]) -> list[dict[str, Any]]:
         table
         for endpoint in KNOWN_ENDPOINTS
         if (variable := next((name for name in endpoint.env if env.get(name, "").strip()), None))
-        for table in _tables(endpoint, variable)
+        for table in _tables(endpoint, variable, env)
     ]
     return tables or local_deployments()
 
@@ -332,7 +334,9 @@ def local_deployments() -> list[dict[str, Any]]:
     return [once, {**once, "name": "smollm2-best-of-5", "options": {"best_of": 5}}]
 
 
-def _tables(endpoint: Endpoint, variable: str) -> Iterable[dict[str, Any]]:
+def _tables(endpoint: Endpoint, variable: str, env: Mapping[str, str]) -> Iterable[dict[str, Any]]:
+    named = (env.get(name, "").strip() for name in endpoint.address_env)
+    address = next(filter(None, named), endpoint.base_url)
     for model in endpoint.models:
         short = model.rpartition("/")[2].lower()
         table: dict[str, Any] = {
@@ -342,8 +346,8 @@ def _tables(endpoint: Endpoint, variable: str) -> Iterable[dict[str, Any]]:
             "api_key_env": variable,
             "tags": ["external"],
         }
-        if endpoint.base_url:
-            table["base_url"] = endpoint.base_url
+        if address:
+            table["base_url"] = address
         yield table
 
 

@@ -275,3 +275,9 @@ def test_without_a_key_the_local_models_serve(env):
     assert tables == local_deployments()
     assert [(t["name"], t.get("options")) for t in tables] == [("smollm2", None), ("smollm2-best-of-5", {"best_of": 5})]
     assert all(t["provider"] == "local" and t["tags"] == ["local"] and "quality" not in t for t in tables)
+
+
+@pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "OPENAI_API_BASE"])
+def test_a_key_for_another_address_goes_there_and_nowhere_else(name: str) -> None:
+    tables = deployments_from_env({"OPENAI_API_KEY": "x", name: "http://127.0.0.1:9/v1"})
+    assert {table["base_url"] for table in tables} == {"http://127.0.0.1:9/v1"}

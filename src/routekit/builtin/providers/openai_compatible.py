@@ -42,7 +42,7 @@ class OpenAICompatible(Provider):
     def __init__(self, options: OpenAICompatibleOptions, context: PluginContext) -> None:
         self.options = options
         self._env = context.env
-        self._output_limit = options.output_limit_name
+        self._output_limit = options.output_limit_name(context.env)
         self._lock = threading.Lock()
         self._endpoint: Endpoint | None = None
         self._sync: SyncClient | None = None

@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from pydantic import ConfigDict, Field, field_validator
 
@@ -23,6 +23,7 @@ _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|password", re.IGNOREC
 _SECRET_LENGTH = 6
 """Shorter values of headers are no secrets, and stand in many texts by chance."""
 
+_PATHS = ("/chat/completions", "/embeddings", "/responses", "/completions")
 _OWN_KEYS = frozenset({"model", "messages", "tools", "stream", "input"})
 
 
@@ -31,7 +32,9 @@ class OpenAICompatibleOptions(Options):
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    base_url: str = Field(description="The address up to and with the version, such as https://api.openai.com/v1.")
+    base_url: str = Field(
+        description='The address up to and with the version, such as https://api.openai.com/v1; or "$NAME", a variable.'
+    )
     api_key_env: str | None = Field(
         default=None, description="The name of the environment variable that holds the key. None: no key is sent."
     )
@@ -64,23 +67,44 @@ class OpenAICompatibleOptions(Options):
     )
     max_connections: int = Field(default=256, gt=0, description="Connections at once, per event loop and for threads.")
 
-    @property
-    def output_limit_name(self) -> str | None:
+    def address(self, env: Mapping[str, str]) -> str:
+        """The address, read from the environment where `base_url` names a variable.
+
+        Raises:
+            ProviderSetupError: the variable is not set, or holds no address.
+        """
+        if not self.base_url.startswith("$"):
+            return self.base_url
+        name = self.base_url[1:]
+        value = env.get(name, "").strip()
+        if not value:
+            raise ProviderSetupError(
+                f"the environment variable {name} (named in base_url) is not set; set it to the endpoint's address"
+            )
+        problem = ""
+        try:
+            return _address(value)
+        except ValueError as error:
+            problem = str(error)
+        raise ProviderSetupError(f"the environment variable {name} (named in base_url) {problem}")
+
+    def output_limit_name(self, env: Mapping[str, str]) -> str | None:
         """The parameter that limits output tokens here; None: as the caller named it."""
-        at_openai = urlsplit(self.base_url).hostname == "api.openai.com"
+        at_openai = "api.openai.com" in self.base_url or self.base_url.startswith("$")
+        if at_openai:
+            variable = self.base_url[1:] if self.base_url.startswith("$") else ""
+            at_openai = urlsplit(env.get(variable, self.base_url)).hostname == "api.openai.com"
         return self.output_limit_param or ("max_completion_tokens" if at_openai else None)
 
     @field_validator("base_url")
     @classmethod
     def _is_address(cls, value: str) -> str:
         value = value.strip()
-        parts = urlsplit(value)
-        if parts.username or parts.password:
-            raise ValueError("must not hold a user or password; name the key's variable in api_key_env")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be an http or https address such as https://api.openai.com/v1")
-        _ = parts.port  # raises ValueError where it is no port
-        return value
+        if value.startswith("$"):
+            if not _NAME.match(value[1:]):
+                raise ValueError('names a variable as "$NAME", with nothing around it')
+            return value
+        return _address(value)
 
     @field_validator("api_key_env")
     @classmethod
@@ -111,6 +135,24 @@ class OpenAICompatibleOptions(Options):
         if taken:
             raise ValueError(f"may not set {', '.join(taken)}: the request sets them")
         return value
+
+
+def _address(value: str) -> str:
+    """An address up to the version: what is pasted with an API's path behind it is cut there."""
+    parts = urlsplit(value)
+    if parts.username or parts.password:
+        raise ValueError("must not hold a user or password; name the key's variable in api_key_env")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an http or https address such as https://api.openai.com/v1")
+    _ = parts.port  # raises ValueError where it is no port
+    if secret := next((name for name, _ in parse_qsl(parts.query) if _SECRET_HEADER.search(name)), None):
+        raise ValueError(
+            f'must not hold {secret!r}, a secret; send it as a header: headers = {{ "api-key" = "$VARIABLE" }}'
+        )
+    path = parts.path.rstrip("/")
+    for tail in _PATHS:
+        path = path.removesuffix(tail)
+    return value if path == parts.path else urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +191,7 @@ def resolve(options: OpenAICompatibleOptions, env: Mapping[str, str]) -> Endpoin
             value = _secret(env, value[1:], f"headers.{name}")
             secrets.append(value)
         headers[name] = value
-    parts = urlsplit(options.base_url)
+    parts = urlsplit(options.address(env))
     path = parts.path.rstrip("/")
 
     def at(tail: str) -> str:
@@ -207,8 +249,18 @@ def _proxy(scheme: str, host: str, env: Mapping[str, str]) -> str | None:
     if "REQUEST_METHOD" in env or os.environ.get("REQUEST_METHOD"):  # in CGI, HTTP_PROXY is a client's header
         lower.pop("http_proxy", None)
     proxy = lower.get(f"{scheme}_proxy") or lower.get("all_proxy")
-    if not proxy or not proxy.startswith("http"):
+    if not proxy:
         return None
     # typeshed does not know the second parameter, which keeps the process environment out of it.
     bypass = urllib.request.proxy_bypass_environment(host, {"no": lower.get("no_proxy", "")})  # type: ignore[attr-defined]
-    return None if bypass or host in ("localhost", "127.0.0.1", "::1") else proxy
+    if bypass or host in ("localhost", "127.0.0.1", "::1"):
+        return None
+    if "://" not in proxy:
+        proxy = f"http://{proxy}"
+    kind = proxy.partition("://")[0].lower()
+    if kind not in ("http", "https"):  # passed by in silence, the request would leave where nobody expects it
+        raise ProviderSetupError(
+            f"the environment names a {kind} proxy for {host}, which is not spoken here: name an http proxy in "
+            f"{scheme.upper()}_PROXY, or leave {host} out by NO_PROXY"
+        )
+    return proxy

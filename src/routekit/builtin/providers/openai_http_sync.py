@@ -25,7 +25,7 @@ from collections import deque
 from collections.abc import Mapping
 from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -284,7 +284,9 @@ class SyncClient:
     def _make_pool(self) -> Any:
         maxsize = self.endpoint.options.max_connections
         if self.endpoint.proxy is not None:
-            manager = urllib3.ProxyManager(self.endpoint.proxy, maxsize=maxsize, block=True)
+            user = parse_url(self.endpoint.proxy).auth
+            headers = urllib3.make_headers(proxy_basic_auth=unquote(user)) if user else None
+            manager = urllib3.ProxyManager(self.endpoint.proxy, proxy_headers=headers, maxsize=maxsize, block=True)
             manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
             return manager
         parts = urlsplit(self.endpoint.chat_url)

@@ -446,6 +446,6 @@ def test_the_module_imports_no_http_library() -> None:
     [("https://api.openai.com/v1", "max_completion_tokens"), ("http://127.0.0.1:1/v1", "max_tokens")],
 )
 def test_the_output_limit_is_sent_under_the_name_the_endpoint_takes(base_url: str, sent_as: str) -> None:
-    name = OpenAICompatibleOptions(base_url=base_url).output_limit_name
+    name = OpenAICompatibleOptions(base_url=base_url).output_limit_name({})
     body = json.loads(wire.chat_body(call(params={"max_tokens": 7}), {}, stream=False, output_limit=name))
     assert {key: value for key, value in body.items() if key.startswith("max_")} == {sent_as: 7}
