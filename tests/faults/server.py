@@ -55,7 +55,8 @@ KINDS = {
     "bomb": "200 with a few compressed bytes that unpack to too many",
     "filtered": "a finish reason that says the content was filtered, and no content",
     "context": "400: the prompt is too long",
-    "400": "400",
+    "400": "400 that nobody can classify",
+    "wrong": "400: a value in the request is wrong",
     "401": "401",
     "404": "404",
     "tool-json": "a tool call whose arguments are half a JSON document",
@@ -276,6 +277,8 @@ def _refusal(kind: str, key: str) -> tuple[int, bytes, str] | None:
             _error("maximum context length is 10 tokens", "invalid_request_error", "context_length_exceeded"),
             "",
         )
+    if kind == "wrong":
+        return 400, _error(f"a role is wrong, key {key}", "invalid_request_error", "invalid_value"), ""
     if kind == "429-wait":
         return 429, _error(f"slow down, key {key}", "rate_limit_error"), "Retry-After: 30\r\n"
     if kind.isdecimal():
