@@ -92,7 +92,8 @@ class FaultServer:
         server.close()
         for task in (tasks := asyncio.all_tasks(self._loop)):
             task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        if tasks:
+            self._loop.run_until_complete(asyncio.wait(tasks))
         self._loop.run_until_complete(asyncio.sleep(0.01))  # transports close in the loop's next passes
         self._loop.close()
 
