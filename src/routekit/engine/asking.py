@@ -13,7 +13,7 @@ from routekit.engine.answers import AnswerPolicy, fault_of
 from routekit.engine.assemble import message_of
 from routekit.engine.attempts import Failure, next_move
 from routekit.engine.billing import Billing
-from routekit.engine.calling import call_for, output_limit, prepared, remaining_s
+from routekit.engine.calling import TIMER_SLACK_S, call_for, output_limit, prepared, remaining_s
 from routekit.engine.chain import Chain, Opened, first_chunk
 from routekit.engine.declined import MENDS, Declined
 from routekit.engine.failures import as_provider_error, owed, short
@@ -33,6 +33,7 @@ from routekit.engine.watchdog import SAMPLES
 from routekit.errors import (
     BudgetExceededError,
     ProviderError,
+    ProviderTimeoutError,
     ProviderUnavailableError,
     UnsupportedParameterError,
 )
@@ -55,6 +56,9 @@ from routekit.types import (
 )
 
 _log = logging.getLogger("routekit.asking")
+UNKNOWN_PATIENCE_S = 5.0
+"""How long a deployment may be silent before that speaks against it, where its own pace is not known."""
+
 T = TypeVar("T")
 AttemptOf = Callable[[IO, Run, Chain, Permit], Awaitable[T]]
 
@@ -444,6 +448,8 @@ class Asking:
     def failed(self, run: Run, permit: Permit, error: BaseException, chunks: Any) -> BaseException:
         """Ends an attempt that raised; returns what to raise instead."""
         failure = as_provider_error(error, permit.candidate.deployment)
+        if isinstance(failure, ProviderTimeoutError) and self._was_hurried(run, permit, failure):
+            failure.blame = "request"
         if not permit.doubt:
             usage, permit.doubt = owed(failure, permit, chunks)
         else:  # the answer came, with a report that cannot be true, and was not good enough
@@ -452,6 +458,16 @@ class Asking:
         outcome: Outcome = "cancelled" if failure is None else "error"
         reaper.end(error, functools.partial(self.ended, run, permit, outcome, usage, failure))
         return error if failure is None else failure
+
+    def _was_hurried(self, run: Run, permit: Permit, failure: ProviderTimeoutError) -> bool:
+        """Whether the caller's deadline ended an attempt that was no slower than its deployment may be."""
+        if permit.callers_limit_s is None or permit.ttft_s is not None or failure.unsent:
+            return False
+        silent_s = run.deadline.elapsed_s() - permit.started_s
+        if silent_s < permit.callers_limit_s - TIMER_SLACK_S:  # a limit of the provider's own was shorter
+            return False
+        own_s = self._health.patience_s(permit.candidate.deployment.name)
+        return silent_s <= (UNKNOWN_PATIENCE_S if own_s is None else own_s)
 
     def _too_dear(self, run: Run, candidate: Candidate) -> str | None:
         ceiling = run.request.requirements.max_cost

@@ -111,9 +111,7 @@ class Billing:
         pairs = charges_for(self._scopes, run.request.scopes, candidate.deployment, self._clock.time())
         if not pairs:
             return
-        amount = Money(self._worst(run, candidate))
-        if not amount and (candidate.deployment.price is None or not candidate.deployment.price.is_free):
-            amount = Money(1)  # nothing is held for what nobody can price, but a budget that is used up refuses it
+        amount = self._amount(run, candidate)
         run.holds += 1
         reservation = Reservation(
             id=f"{run.id}-{run.holds}",
@@ -168,6 +166,31 @@ class Billing:
     def _lease_s(self, run: Run) -> float:
         left_s = run.deadline.remaining_s()
         return self._settings.lease_s if left_s is None else left_s + self._settings.lease_margin_s
+
+    def refuse_if_used_up(self, run: Run, candidate: Candidate) -> None:
+        """Raises what `reserve` would raise for this candidate now; holds nothing.
+
+        Raises:
+            BudgetExceededError: it does not fit. BudgetUnavailableError: the store failed.
+        """
+        if self._budget is None:
+            return
+        amount = self._amount(run, candidate)
+        for _, charge in charges_for(self._scopes, run.request.scopes, candidate.deployment, self._clock.time()):
+            if not charge.hard or not amount.nanos or self._remaining(self._budget, charge) >= amount.nanos:
+                continue
+            balance = self._budget.balance(charge)
+            raise BudgetExceededError(
+                scope=charge.scope, limit=charge.limit, spent=balance.spent, reserved=balance.reserved, asked=amount,
+                resets_at=charge.resets_at,
+            )  # fmt: skip
+
+    def _amount(self, run: Run, candidate: Candidate) -> Money:
+        """What is held for one attempt."""
+        amount = Money(self._worst(run, candidate))
+        if not amount and (candidate.deployment.price is None or not candidate.deployment.price.is_free):
+            return Money(1)  # nothing is held for what nobody can price, but a budget that is used up refuses it
+        return amount
 
     def downgrades(self, scope: str) -> bool:
         """Whether passing this scope's limit means asking somebody cheaper rather than refusing."""

@@ -51,13 +51,14 @@ def call_for(
     left_s = remaining_s(run)
     others = run.used < settings.max_attempts and chain.others_behind(permit.place)
     limit_s = attempt_limit_s(left_s, others)
+    permit.callers_limit_s = limit_s
     idle_s = None
     if stream:
         typical = health.typical(candidate.deployment.name, candidate.work.input_tokens)
         first_s = first_token_limit_s(settings.first_token_s, typical, others)
         idle_s = idle_limit_s(settings.idle_s, typical)
-        if first_s is not None:
-            limit_s = first_s if limit_s is None else min(limit_s, first_s)
+        if first_s is not None and (limit_s is None or first_s < limit_s):
+            limit_s, permit.callers_limit_s = first_s, None
     watch = None
     if others and (patience_s := health.patience_s(candidate.deployment.name)) is not None:
         watch = Watch(patience_s, functools.partial(health.hopeless, permit.admission))

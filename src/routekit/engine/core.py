@@ -197,12 +197,17 @@ class Engine:
                 raise
 
     async def explain(self, io: IO, request: RouteRequest, strategy: Strategy) -> RouteDecision:
-        """The decision that `complete` would make now. Nobody is called, nothing is held."""
+        """The decision that `complete` would make now. Nobody is called, nothing is held.
+
+        Raises:
+            RoutingError: what `complete` would raise before it asks: nobody may serve it, a budget refuses it.
+        """
         run = Run(request, self._clock)
         self._deciding.guard_request(run)
         pool = self._pool_of(run.request)
         await self._compressing.compress(io, run, pool, ask=False)
-        await self._deciding.decide(io, run, strategy, pool, wait=False)
+        decision = await self._deciding.decide(io, run, strategy, pool, wait=False)
+        self._billing.refuse_if_used_up(run, decision.ranked[0].candidate)
         return run.final_decision()
 
     async def _complete(self, io: IO, run: Run, strategy: Strategy) -> RouteResult:

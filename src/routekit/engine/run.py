@@ -214,12 +214,14 @@ class Permit:
     asks the same deployment again; `gap_s` is the longest silence between two of its pieces; `shared` names
     it where limits are counted together with other machines; at `renew_at_s` a stream renews what is held for it.
     `held_nanos` is what it could cost at most, as the request itself counts it; `sent` says that the provider was
-    called, `streamed` that it answers in pieces; `doubt` is why what it used is uncertain, "" where it is not.
+    called, `streamed` that it answers in pieces; `callers_limit_s` is how long it may be silent where the request's
+    deadline says so, None where a limit of the deployment's own does; `doubt` is why what it used is uncertain, ""
+    where it is not.
     """
 
     __slots__ = (
-        "admission", "candidate", "doubt", "gap_s", "hedge_nanos", "held_nanos", "hold", "place", "renew_at_s",
-        "retries", "role", "sent", "shared", "started_s", "streamed", "ttft_s",
+        "admission", "callers_limit_s", "candidate", "doubt", "gap_s", "hedge_nanos", "held_nanos", "hold", "place",
+        "renew_at_s", "retries", "role", "sent", "shared", "started_s", "streamed", "ttft_s",
     )  # fmt: skip
 
     def __init__(self, candidate: Candidate, admission: Admission, place: int, role: str, started_s: float) -> None:
@@ -236,6 +238,7 @@ class Permit:
         self.retries = False
         self.shared: str | None = None
         self.held_nanos = 0
+        self.callers_limit_s: float | None = None
         self.sent = self.streamed = False
         self.doubt = ""
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.support.routers import FACES, scripted_router
 
-from routekit import BudgetExceededError, BudgetUnavailableError, Router
+from routekit import BudgetExceededError, BudgetUnavailableError, DeadlineExceededError, Router
 from routekit.builtin.budgets.memory import MemoryBudget
 from routekit.plugin import BudgetPlugin, Observer, ObserverPlugin, Provider, hookimpl
 from routekit.testing import Reply, ScriptedProvider
@@ -191,3 +191,32 @@ def test_a_task_cancelled_while_its_hold_is_marked_leaves_none() -> None:
 
     asyncio.run(main())
     assert budget.way == ["reserve", "release"]
+
+
+def test_explain_refuses_what_a_budget_refuses_and_holds_nothing(face: Face) -> None:
+    budgets = {"budgets": [{"scope": "global", "limit_usd": 0.000001, "window": "day"}]}
+    provider = ScriptedProvider("abc")
+    router = scripted_router({"a": provider}, config={**budgets, "router": {"budget_store": "memory"}})
+    with pytest.raises(BudgetExceededError) as explained:
+        router.explain("hi")
+    with pytest.raises(BudgetExceededError) as asked:
+        face.complete(router, "hi")
+    assert str(explained.value) == str(asked.value)
+    assert provider.calls == []
+    assert asked.value.reserved.nanos == 0, "explaining holds nothing"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_callers_short_deadline_speaks_against_nobody(face: Face, streamed: bool) -> None:
+    router = scripted_router({"a": ScriptedProvider(*[Reply("abc", delay_s=0.3)] * 20)})
+    ask = face.stream if streamed else face.complete
+    for _ in range(6):
+        with pytest.raises(DeadlineExceededError):
+            ask(router, "hi", deadline_s=0.1)
+    assert router.health()[0].state == "closed"
+    ask(router, "hi", deadline_s=10)
+    slow = scripted_router({"a": ScriptedProvider(*[Reply("abc", delay_s=300)] * 20)})
+    for _ in range(3):
+        with pytest.raises(DeadlineExceededError):
+            ask(slow, "hi", deadline_s=30)
+    assert slow.health()[0].state == "open", "half a minute of silence does"
