@@ -17,6 +17,7 @@ from routekit.engine.notify import Notifier
 from routekit.engine.panic import Field, Panic, behind, names, told
 from routekit.engine.planner import Pool, panics, plan
 from routekit.engine.run import Run
+from routekit.engine.setup import Setup
 from routekit.errors import (
     GuardBlockedError,
     GuardUnavailableError,
@@ -63,6 +64,7 @@ class Deciding:
     ) -> None:
         self._declined = declined or Declined(clock)
         self._provider_of = provider_of
+        self._setup = Setup(provider_of)
         self._panic = Panic(health, clock, wait_for_recovery_s)
         self._guards = tuple(guards)
         self._response_guards = tuple(pair for pair in guards if pair[1].checks_responses)
@@ -167,6 +169,8 @@ class Deciding:
     def _field(self, run: Run, pool: Pool, work: Work, signals: Signals) -> Field:
         """Who may serve the request now, and in a panic who might all the same."""
         unavailable = self._health.unavailable(work.input_tokens, run.ticket)
+        if missing := self._setup.missing(pool.deployments):
+            unavailable = {**unavailable, **missing}
         candidates, rejections = self._planned(run, pool, work, signals, unavailable)
         if not unavailable:
             return Field(candidates, rejections, {})

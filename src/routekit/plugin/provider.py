@@ -99,6 +99,14 @@ class Provider(ABC):
             ProviderSetupError: this installation cannot.
         """
 
+    def missing_setup(self, deployment: Deployment) -> str | None:
+        """What keeps this machine from calling the deployment, such as a variable that is not set; None: nothing known.
+
+        Then it is rejected (code "setup") and not asked. Looked at before decisions until nothing is missing, so
+        it must be quick, and ask nobody.
+        """
+        return None
+
     def default_params(self, deployment: Deployment) -> Mapping[str, Any]:
         """Parameters that every call of the deployment is sent with, unless the call gives its own.
 

@@ -176,7 +176,7 @@ class Candidate:
 
 RejectionCode = Literal[
     "capability", "context_window", "region", "retention", "provider", "tag", "health", "price", "max_cost",
-    "budget", "limit", "pinned", "drained", "quality", "strategy",
+    "budget", "limit", "pinned", "drained", "quality", "strategy", "setup",
 ]  # fmt: skip
 
 

@@ -71,6 +71,13 @@ class LitellmProvider(Provider):
     def __init__(self, options: LitellmOptions, context: PluginContext) -> None:
         self._options, self._context = options, context
 
+    def missing_setup(self, deployment: Deployment) -> str | None:
+        try:
+            self._settings(deployment)
+        except ProviderSetupError as error:
+            return str(error)
+        return None
+
     @property
     def is_ready(self) -> bool:
         return _module is not None
@@ -202,6 +209,19 @@ class LitellmProvider(Provider):
             request["timeout"] = timeout_s
         return request
 
+    def _address(self, base: str, deployment: Deployment) -> str:
+        """The address, read from the environment where "$NAME" stands for it."""
+        if not base.startswith("$"):
+            return base
+        value = self._context.env.get(base[1:], "").strip()
+        if not value:
+            raise ProviderSetupError(
+                f"the environment variable {base[1:]} is not set; deployment {deployment.name!r} takes its address "
+                f"from it (`base_url`)",
+                deployment=deployment.name,
+            )
+        return value
+
     def _settings(self, deployment: Deployment) -> dict[str, Any]:
         """What every call of a deployment has in common. Raises ProviderSetupError where the key is missing."""
         settings: dict[str, Any] = {
@@ -222,7 +242,7 @@ class LitellmProvider(Provider):
                 )
             settings["api_key"] = key
         if base := self._option(deployment, "base_url") or self._option(deployment, "api_base"):
-            settings["api_base"] = base
+            settings["api_base"] = self._address(base, deployment)
         if version := self._option(deployment, "api_version"):
             settings["api_version"] = version
         if self._option(deployment, "drop_params"):

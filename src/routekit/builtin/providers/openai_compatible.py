@@ -16,7 +16,7 @@ from routekit.builtin.providers import openai_wire as wire
 from routekit.builtin.providers.openai_clients import Lease
 from routekit.builtin.providers.openai_endpoint import Endpoint, OpenAICompatibleOptions, redaction, resolve
 from routekit.builtin.providers.openai_stream import read_reply
-from routekit.errors import InvalidRequestError
+from routekit.errors import InvalidRequestError, ProviderSetupError
 from routekit.plugin import Answer, Embeddings, Provider, ProviderCall, ProviderPlugin, new_lock_after_fork
 from routekit.plugin.registration import PluginContext
 from routekit.types import Deployment
@@ -90,6 +90,13 @@ class OpenAICompatible(Provider):
     def embedding_limits(self, deployment: Deployment) -> tuple[int, int]:
         host = urlsplit(self.options.base_url).hostname or ""
         return next((limits for name, limits in _EMBEDDING_LIMITS.items() if name in host), (2048, 300_000))
+
+    def missing_setup(self, deployment: Deployment) -> str | None:
+        try:
+            self._resolved()
+        except ProviderSetupError as error:
+            return str(error)
+        return None
 
     def default_params(self, deployment: Deployment) -> Mapping[str, Any]:
         return self.options.extra_body
