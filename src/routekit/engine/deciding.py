@@ -15,7 +15,7 @@ from routekit.engine.health import Health
 from routekit.engine.io import IO
 from routekit.engine.notify import Notifier
 from routekit.engine.panic import Field, Panic, behind, names, told
-from routekit.engine.planner import Pool, panics, plan
+from routekit.engine.planner import Pool, doubtful_last, needed_capabilities, panics, plan
 from routekit.engine.run import Run
 from routekit.engine.setup import Setup
 from routekit.errors import (
@@ -129,7 +129,7 @@ class Deciding:
             field = self._field(run, pool, work, signals)
         last = self._panic.last_resort(field) if field.spare else []
         if field.candidates:
-            decision = await self._rank(io, run, strategy, field.candidates, signals)
+            decision = await self._ranked(io, run, strategy, field.candidates, signals)
             if last:
                 decision = behind(decision, self._rank_last(run, strategy, last, decision.signals))
         elif last:
@@ -185,6 +185,25 @@ class Deciding:
         if not panics(len(spare), len(able) + full):
             return Field(candidates, rejections, {})
         return Field(candidates, (*(r for r in rejections if r.deployment.name in spare), *unable), spare)
+
+    async def _ranked(
+        self, io: IO, run: Run, strategy: Strategy, candidates: list[Candidate], signals: Signals
+    ) -> RouteDecision:
+        """The strategy's order; behind it those of which nobody knows whether they can do what the request needs."""
+        needed = needed_capabilities(run.request)
+        known, doubtful = doubtful_last(candidates, needed) if needed else (candidates, [])
+        if not doubtful:
+            return await self._rank(io, run, strategy, candidates, signals)
+        decision = await self._rank(io, run, strategy, known or doubtful, signals)
+        missing = sorted({name for c in doubtful for name in needed - c.deployment.model.capabilities})
+        note = f"nobody knows whether these can do {', '.join(missing)}: {names(doubtful)}"
+        if not known:
+            return dataclasses.replace(decision, notes=(*decision.notes, note))
+        rest = self._rank_last(run, strategy, doubtful, decision.signals)
+        ranked = Ranking(
+            [*decision.ranked.candidates, *rest.candidates], [*decision.ranked.scores, *rest.scores]
+        )  # fmt: skip
+        return dataclasses.replace(decision, ranked=ranked, notes=(*decision.notes, f"{note}; behind the others"))
 
     def _rank_last(self, run: Run, strategy: Strategy, last: Sequence[Candidate], signals: Signals) -> Ranking:
         """Those that the strategy would allow, in the order given: its order is for the healthy."""

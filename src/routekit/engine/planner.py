@@ -191,12 +191,30 @@ def _media(parts: Sequence[Any]) -> set[str]:
     return {_PART_CAPABILITY[kind] for kind in kinds if kind in _PART_CAPABILITY}
 
 
+_SHOWN_BY_ASKING = frozenset({"vision", "audio", "pdf", "logprobs"})
+"""Abilities that an endpoint which nobody described may well have, and refuses at once where it has not."""
+
+
+def is_doubtful(deployment: Deployment, missing: frozenset[str]) -> bool:
+    """Whether nobody knows if a deployment can do what it is not known to do: neither configuration nor a catalogue."""
+    return deployment.model.sources.get("capabilities") == "assumed" and missing <= _SHOWN_BY_ASKING
+
+
+def doubtful_last(candidates: Sequence[Candidate], needed: frozenset[str]) -> tuple[list[Candidate], list[Candidate]]:
+    """Those that are known to be able, and those of which nobody knows."""
+    known: list[Candidate] = []
+    doubtful: list[Candidate] = []
+    for candidate in candidates:
+        (known if needed <= candidate.deployment.model.capabilities else doubtful).append(candidate)
+    return known, doubtful
+
+
 def _misfit(deployment: Deployment, needed: frozenset[str], wanted: Requirements) -> tuple[RejectionCode, str] | None:
     capabilities = deployment.model.capabilities
     if "embeddings" in capabilities and "chat" not in capabilities and "embeddings" not in needed:
         return "capability", "makes embeddings, no answers"
     missing = needed - capabilities
-    if missing:
+    if missing and not is_doubtful(deployment, missing):
         return "capability", f"cannot do {', '.join(sorted(missing))}"
     if wanted.regions and deployment.region not in wanted.regions:
         return "region", f"region is {deployment.region or 'unknown'}, wanted {' or '.join(sorted(wanted.regions))}"

@@ -60,3 +60,34 @@ def test_where_nobody_is_left_it_says_what_is_missing(face: Face, table: dict[st
     for ask in (lambda: face.complete(router, "hi"), lambda: face.stream(router, "hi"), lambda: router.explain("hi")):
         with pytest.raises(NoCandidateError, match=r"CHEAP_KEY|OTHER_KEY|WHERE"):
             ask()
+
+
+PICTURE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]}]
+
+
+def able_router(**tables: dict[str, Any]) -> Router:
+    providers = {name: ScriptedProvider("abc", "abc") for name in tables}
+    deployments = [
+        {"name": name, "provider": "scripted", "model": f"model-{name}", "price": {"input": 1, "output": 1}, **table}
+        for name, table in tables.items()
+    ]
+    return Router(
+        {"deployments": deployments}, providers=providers, plugins=[plugin_module(ScriptedProvider())],
+        env={"ROUTEKIT_PLUGINS": ""},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("how", [{"messages": PICTURE}, {"messages": "hi", "logprobs": True}])
+def test_who_nobody_described_is_tried_behind_those_that_are_able(face: Face, how: dict[str, Any]) -> None:
+    able = {"capabilities": ["chat", "vision", "logprobs"], "price": {"input": 9, "output": 9}}
+    unable = {"capabilities": ["chat"]}
+    arguments = dict(how)
+    messages = arguments.pop("messages")
+    router = able_router(unknown={}, unable=unable, able=able)
+    decision = face.complete(router, messages, **arguments).decision
+    assert [ranked.deployment.name for ranked in decision.ranked] == ["able", "unknown"]
+    assert [(each.deployment.name, each.code) for each in decision.rejections] == [("unable", "capability")]
+    assert any("nobody knows" in note and "unknown" in note for note in decision.notes)
+    assert face.complete(able_router(unknown={}), messages, **arguments).text == "abc"
+    with pytest.raises(NoCandidateError, match="cannot do"):
+        face.complete(able_router(unable=unable), messages, **arguments)
