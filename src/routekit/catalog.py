@@ -19,6 +19,7 @@ from importlib import metadata, resources, util
 from pathlib import Path
 from typing import Any
 
+from routekit.errors import InvalidInputError
 from routekit.types import CAPABILITIES, Model, Price, Tier
 from routekit.types.money import nanos_from_usd
 
@@ -214,11 +215,13 @@ class Catalog:
         max_output: int | None = None,
         capabilities: Iterable[str] | None = None,
         options: Mapping[str, Any] | None = None,
+        like: str | None = None,
     ) -> Model:
         """The model with what the configuration says about it; always an answer.
 
         A known `base_url` says which vendor's price applies. What nobody described is assumed to
         chat, stream, call tools and answer in JSON, and has no price: unknown, never zero.
+        `like` names a model of the catalogue that it is under another name: whose price, limits and abilities it has.
         ``options["best_of"]`` multiplies the notional output price of a local model.
         """
         endpoint = _endpoint_at(base_url)
@@ -228,6 +231,11 @@ class Catalog:
             found = self.lookup(model_id, endpoint.vendor)
             if found is None and endpoint.resells:
                 found = self.lookup(model_id)
+        if like is not None:
+            known = self.lookup(like, endpoint.vendor if endpoint else provider) or self.lookup(like)
+            if known is None:
+                raise InvalidInputError(f"price_of names {like!r}, which no catalogue describes")
+            found = replace(known, id=model_id)
         best_of = (options or {}).get("best_of") or 1
         if found is None:
             found = Model(id=model_id, capabilities=ASSUMED_CAPABILITIES, sources={"capabilities": "assumed"})

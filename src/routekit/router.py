@@ -100,7 +100,10 @@ class Router:
             "config": config, "plugins": plugins, "providers": given, "clock": clock, "seed": seed,
             "answer_checks": tuple(answers.checks),
         }  # fmt: skip
-        self._deployments = Deployments(self.deployments, functools.partial(self._parts.make, "provider"), given)
+        self._deployments = Deployments(
+            self.deployments, functools.partial(self._parts.make, "provider"), given, aliases=config.all_aliases(),
+            fallbacks={name: table.fallback for name, table in config.groups.items()},
+        )  # fmt: skip
         self._strategies: OncePerKey[str, Strategy] = OncePerKey()
         self._sync, self._async = SyncIO(self.clock), AsyncIO(self.clock)
         self._closed = False
@@ -369,7 +372,8 @@ class Router:
                 if _matches(rule, request, request.step):
                     return strategy
         if self._group_strategies:
-            found = self._group_strategies.get(request.model or request.group or "default")
+            named = self._deployments.meant(request.model or request.group or "default")
+            found = self._group_strategies.get(named)
             if found is not None:
                 return found
         return self.default_strategy

@@ -102,7 +102,8 @@ def test_elsewhere_one_is_built_for_all_copies_and_no_key_travels(tmp_path: Path
     router.close()
 
 
-def test_a_router_that_nobody_holds_is_forgotten_without_the_collector() -> None:
+def test_a_router_that_nobody_holds_is_forgotten_without_the_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THE_KEY", "sk-very-secret")
     gc.disable()
     try:
         router = Router.from_dict(ONE)

@@ -98,6 +98,7 @@ class DeploymentTable(BaseModel):
     tags: list[str] = []
     context_window: int | None = Field(default=None, ge=1)
     max_output: int | None = Field(default=None, ge=1)
+    price_of: str | None = None
     capabilities: list[str] | None = None
     drop_params: bool | list[str] = []
     rename_params: dict[str, str] = {}
@@ -148,9 +149,15 @@ class StepTable(_Table):
 
 
 class GroupTable(_Table):
-    """``[groups.NAME]``: what holds for one group of deployments."""
+    """``[groups.NAME]``: what holds for one group of deployments.
+
+    `fallback` has the groups that are asked behind it, in order; `aliases` are more names for it, as callers may
+    have them in their code.
+    """
 
     strategy: StrategySpec | None = None
+    fallback: list[str] = []
+    aliases: list[str] = []
 
 
 class CacheTable(BaseModel):
@@ -266,6 +273,7 @@ class Config(_Table):
     router: RouterTable = RouterTable()
     deployments: list[DeploymentTable] = []
     groups: dict[str, GroupTable] = {}
+    aliases: dict[str, str] = {}
     strategies: dict[str, StrategySpec] = {}
     steps: list[StepTable] = []
     budgets: list[BudgetTable] = []
@@ -337,6 +345,10 @@ class Config(_Table):
         """From the API keys found in the environment, and the local models where there are none."""
         return cls.from_dict({"deployments": deployments_from_env(env)})
 
+    def all_aliases(self) -> dict[str, str]:
+        """More names for deployments, models and groups, and what each stands for."""
+        return {**{alias: name for name, group in self.groups.items() for alias in group.aliases}, **self.aliases}
+
     def engine_settings(self) -> EngineSettings:
         return EngineSettings(
             max_attempts=self.router.max_attempts,
@@ -381,6 +393,7 @@ class Config(_Table):
                 max_output=table.max_output,
                 capabilities=table.capabilities,
                 options=given,
+                like=table.price_of,
             )
         except InvalidInputError as error:
             raise ConfigError(str(error), key=where, file=self.file) from None
@@ -453,6 +466,24 @@ def _check_names(config: Config) -> None:
             raise ConfigError(
                 f"group {name!r} has no deployments", key=f"groups.{name}", file=config.file,
                 fix=f"Give a deployment that group, or remove it. Known groups: {', '.join(sorted(groups)) or 'none'}.",
+            )  # fmt: skip
+
+    for name, group in config.groups.items():
+        for other in group.fallback:
+            if other not in groups or other == name:
+                raise ConfigError(
+                    f"group {name!r} falls back on {other!r}, which is {'itself' if other == name else 'no group'}",
+                    key=f"groups.{name}.fallback", file=config.file, fix=f"Known groups: {', '.join(sorted(groups))}.",
+                )  # fmt: skip
+    named = groups | seen | {table.model for table in config.deployments}
+    for alias, meant in config.all_aliases().items():
+        if meant not in named or alias in named:
+            what = f"stands for {meant!r}, which is no deployment, model or group" if meant not in named else (
+                "is a deployment, a model or a group itself"
+            )  # fmt: skip
+            raise ConfigError(
+                f"the alias {alias!r} {what}", key="aliases", file=config.file,
+                fix=f"Known names: {', '.join(sorted(named)) or 'none'}.",
             )  # fmt: skip
 
 

@@ -128,6 +128,9 @@ class Deciding:
         if field.spare and not field.candidates and wait and await self._panic.waited(io, run, field):
             field = self._field(run, pool, work, signals)
         last = self._panic.last_resort(field) if field.spare else []
+        fallen_back: RouteDecision | None = None
+        if pool.fallbacks:
+            fallen_back = await self._of_fallbacks(io, run, strategy, pool, work, signals)
         if field.candidates:
             decision = await self._ranked(io, run, strategy, field.candidates, signals)
             if last:
@@ -136,10 +139,16 @@ class Deciding:
             decision = await self._rank(io, run, strategy, last, signals)
             note = f"everybody is ejected or silent; asked as a last resort: {names(last)}"
             decision = dataclasses.replace(decision, notes=(*decision.notes, note))
+        elif fallen_back is not None:
+            note = "nobody of the group that was asked for can serve it; its fallback is asked"
+            decision = dataclasses.replace(fallen_back, notes=(*fallen_back.notes, note))
+            fallen_back = None
         elif field.spare:
             raise self._panic.all_unavailable(field)
         else:
             raise NoCandidateError(_nobody(run.request.group, field.rejections), rejections=field.rejections)
+        if fallen_back is not None:
+            decision = _joined(decision, fallen_back.ranked)
         rejections = field.rejections
         if last:
             asked = {candidate.name for candidate in decision.ranked.candidates}
@@ -186,6 +195,18 @@ class Deciding:
             return Field(candidates, rejections, {})
         return Field(candidates, (*(r for r in rejections if r.deployment.name in spare), *unable), spare)
 
+    async def _of_fallbacks(
+        self, io: IO, run: Run, strategy: Strategy, pool: Pool, work: Work, signals: Signals
+    ) -> RouteDecision | None:
+        """Those of the groups behind this one that may be asked, each group in the strategy's order; None: nobody."""
+        found: RouteDecision | None = None
+        for fallback in pool.fallbacks:
+            field = self._field(run, fallback, work, signals)
+            if field.candidates:
+                decision = await self._ranked(io, run, strategy, field.candidates, signals)
+                found = decision if found is None else _joined(found, decision.ranked)
+        return found
+
     async def _ranked(
         self, io: IO, run: Run, strategy: Strategy, candidates: list[Candidate], signals: Signals
     ) -> RouteDecision:
@@ -200,10 +221,8 @@ class Deciding:
         if not known:
             return dataclasses.replace(decision, notes=(*decision.notes, note))
         rest = self._rank_last(run, strategy, doubtful, decision.signals)
-        ranked = Ranking(
-            [*decision.ranked.candidates, *rest.candidates], [*decision.ranked.scores, *rest.scores]
-        )  # fmt: skip
-        return dataclasses.replace(decision, ranked=ranked, notes=(*decision.notes, f"{note}; behind the others"))
+        decision = _joined(decision, rest)
+        return dataclasses.replace(decision, notes=(*decision.notes, f"{note}; behind the others"))
 
     def _rank_last(self, run: Run, strategy: Strategy, last: Sequence[Candidate], signals: Signals) -> Ranking:
         """Those that the strategy would allow, in the order given: its order is for the healthy."""
@@ -314,6 +333,15 @@ class Deciding:
                     request_id=run.id, at=self._clock.time(), kind=kind, name=name, error=type(error).__name__
                 )
             )
+
+
+def _joined(decision: RouteDecision, rest: Ranking) -> RouteDecision:
+    """The decision with others behind its own, none of them twice."""
+    ranked = decision.ranked
+    there = {candidate.name for candidate in ranked.candidates}
+    more = [(c, s) for c, s in zip(rest.candidates, rest.scores, strict=True) if c.name not in there]
+    joined = Ranking([*ranked.candidates, *(c for c, _ in more)], [*ranked.scores, *(s for _, s in more)])
+    return dataclasses.replace(decision, ranked=joined)
 
 
 def _gathers(strategy: Strategy) -> bool:

@@ -30,8 +30,16 @@ class Deployments:
     """
 
     def __init__(
-        self, deployments: Sequence[Deployment], make: MakeProvider, given: Mapping[str, Provider] | None = None
+        self,
+        deployments: Sequence[Deployment],
+        make: MakeProvider,
+        given: Mapping[str, Provider] | None = None,
+        *,
+        aliases: Mapping[str, str] | None = None,
+        fallbacks: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
+        self._aliases = dict(aliases or {})
+        self._fallbacks = {name: tuple(groups) for name, groups in (fallbacks or {}).items() if groups}
         self.all = tuple(deployments)
         self._make = make
         self._given = dict(given or {})
@@ -49,16 +57,31 @@ class Deployments:
             raise InvalidInputError(f"no deployment is called {name!r}; known: {', '.join(self._by_name)}")
         return found
 
+    def meant(self, name: str) -> str:
+        """What a name stands for: itself, unless it is an alias."""
+        return self._aliases.get(name, name)
+
     def pool(self, request: RouteRequest) -> Pool:
         """The deployments that the request's model or group means. Raises NoCandidateError: it means none."""
         key = (request.group, request.model)
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = Pool(self.members(*key), self.all)
+            pool = self._pools[key] = Pool(self.members(*key), self.all, self._behind(*key))
         return pool
+
+    def _behind(self, group: str | None, model: str | None) -> list[Pool]:
+        """The groups that are asked behind the one that was named, in order."""
+        name = self._aliases.get(model or "", model) or self._aliases.get(group or "", group) or "default"
+        named = any(d.name == name or d.model.id == name for d in self.all)
+        if not self._fallbacks or (named and model is not None):
+            return []
+        return [Pool(self.members(other, None), self.all) for other in self._fallbacks.get(name, ())]
 
     def members(self, group: str | None, model: str | None) -> list[Deployment]:
         """What a group, or a model within it, means. Raises NoCandidateError: nothing."""
+        if self._aliases:
+            model = self._aliases.get(model, model) if model is not None else None
+            group = self._aliases.get(group, group) if group is not None else None
         if model is not None:
             inside = [d for d in self.all if group is None or d.group == group]
             for found in (

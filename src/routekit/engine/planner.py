@@ -45,11 +45,17 @@ class Pool:
     """The deployments that one group (or one pinned model) means, with what never changes about them.
 
     What depends only on a request's hard filters is remembered, so that a thousand deployments are
-    not looked at anew for every request.
+    not looked at anew for every request. `fallbacks` are asked behind them, in order.
     """
 
-    def __init__(self, deployments: Sequence[Deployment], everyone: Sequence[Deployment] | None = None) -> None:
+    def __init__(
+        self,
+        deployments: Sequence[Deployment],
+        everyone: Sequence[Deployment] | None = None,
+        fallbacks: Sequence[Pool] = (),
+    ) -> None:
         self.deployments = tuple(deployments)
+        self.fallbacks = tuple(fallbacks)
         inferred: dict[str, float] = {}
         by_group: dict[str, list[Deployment]] = {}
         for deployment in everyone or deployments:

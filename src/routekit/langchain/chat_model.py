@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import inspect
 import json
@@ -19,6 +20,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic.fields import FieldInfo
 
 from routekit.arguments import TIMEOUTS
 from routekit.errors import InvalidInputError, RoutekitError
@@ -39,6 +41,7 @@ from routekit.langchain.step import SITE, CallSite, lift, step_of, with_hidden_h
 from routekit.langchain.structured import structured
 from routekit.router import Router
 from routekit.types import Choice, Chunk, Deployment, RouteResult, count_tokens, text_tokens
+from routekit.types.parameters import KNOWN, MEANT
 
 _PARAMS = ("temperature", "max_tokens", "top_p", "seed", "stop")
 _NOT_SENT = (SITE, "stream", "stream_usage", "ls_structured_output_format", "structured_output_format")
@@ -100,6 +103,8 @@ class RoutedChatModel(BaseChatModel):
         # Before pydantic sees anything: it would turn our typed errors into its own.
         if router is not None and config is not None:
             raise InvalidInputError("both router and config are given; pass one of them")
+        kwargs.pop("stream_usage", None)  # usage is asked for at the end of every stream
+        _refuse_unknown(kwargs, type(self).model_fields)
         if router is None:
             router = Router(config)
         if kwargs.get("model_kwargs"):
@@ -541,3 +546,23 @@ def _digest(router: Router) -> str:
     rules = [repr(router.default_strategy), *(f"{n}={router.resolve_strategy(n)!r}" for n in router.config.strategies)]
     rules += [repr(rule) for rule in router.config.steps]
     return hashlib.sha256(json.dumps([rows, rules]).encode()).hexdigest()[:16]
+
+
+def _refuse_unknown(given: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> None:
+    """Refuses arguments of other chat models, and says what to write instead; never a value, which may be a key."""
+    known = {*fields, *(field.alias for field in fields.values() if field.alias)}
+    for name in given:
+        if name in known:
+            continue
+        if name in KNOWN or name in ("extra_body", "extra_headers"):
+            hint = f"pass it as model_kwargs={{{name!r}: ...}}, or to the call"
+        elif name == "model_name":
+            hint = "did you mean 'model'?"
+        elif name == "request_timeout":
+            hint = "did you mean 'timeout'?"
+        elif name in MEANT:
+            hint = MEANT[name]
+        else:
+            near = difflib.get_close_matches(name, [*known, *KNOWN], n=1, cutoff=0.7)
+            hint = f"did you mean {near[0]!r}?" if near else "what an endpoint takes goes into a call's extra_body"
+        raise InvalidInputError(f"{name!r} is no argument of RoutedChatModel; {hint}")
