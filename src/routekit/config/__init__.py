@@ -47,7 +47,7 @@ StrategySpec = Annotated[Any, AfterValidator(_is_strategy)]
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class RouterTable(_Table):
@@ -83,7 +83,7 @@ class LimitsTable(_Table):
 class DeploymentTable(BaseModel):
     """``[[deployments]]``. Keys that are not listed here belong to the provider and are checked against its options."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
     name: str = Field(min_length=1)
     provider: str
@@ -174,7 +174,7 @@ class CacheTable(BaseModel):
     `secret_env` names a variable with the secret that keys are made with, for caches on several machines.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
     use: list[str] = []
     ttl_s: float | None = Field(default=3600.0, gt=0)

@@ -23,7 +23,7 @@ class CompressorTable(BaseModel):
     compressor to what these are sent. `timeout_s` seconds is what it may take, then it is left out.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     when: When = "auto"
     above_tokens: int | None = Field(default=None, ge=1)

@@ -17,6 +17,7 @@ from routekit.plugin.registration import API_VERSION, Plugin, PluginContext
 from routekit.plugin.secretfile import secret_at
 from routekit.plugin.shared import SharedPlugin, SharedState
 from routekit.plugin.strategy import Strategy, StrategyPlugin
+from routekit.plugin.urls import refuse_secrets_in_url
 from routekit.types import ACCEPT, Answer, Candidate, Chunk, Ranking, RouteDecision, RouteRequest, Signals, Verdict
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "offload",
     "pump",
     "question_of",
+    "refuse_secrets_in_url",
     "reset_after_fork",
     "secret_at",
 ]

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from routekit.errors import ConfigError
 
 _USERINFO = re.compile(r"//[^/\s]*@")
+_QUERY_SECRET = re.compile(
+    r"(?i)([?&][^=&\s]*(?:auth|key|token|secret|password|passwd|pwd|credential|sig)[^=&\s]*)=[^&\s'\"]+"
+)
 
 
 class Options(BaseModel):
@@ -23,7 +26,7 @@ class Options(BaseModel):
     routekit.errors.ConfigError: strategies.mine.flor: unknown key. Did you mean 'floor'?
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, allow_inf_nan=False)
 
     @classmethod
     def checked(cls, values: dict[str, Any], *, where: str, file: str | None = None) -> Self:
@@ -59,7 +62,7 @@ def config_error(
     message = finding["msg"].removeprefix("Value error, ")
     shown = repr(finding["input"])
     secret = any(word in key.lower() for word in ("key", "secret", "token", "password", "authorization", "header"))
-    shown = _USERINFO.sub("//[redacted]@", shown)
+    shown = _QUERY_SECRET.sub(r"\1=[redacted]", _USERINFO.sub("//[redacted]@", shown))
     shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
     return ConfigError(message if secret else f"{message} (got {shown})", key=key, file=file)
 

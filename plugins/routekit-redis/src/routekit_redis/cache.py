@@ -13,7 +13,7 @@ from typing import Any
 from routekit.errors import ConfigError
 from routekit.plugin import Cache, CacheStats, Once, decode_entry, encode_entry, reset_after_fork, secret_at
 from routekit.types import CacheEntry, CacheKey, Clock, SystemClock
-from routekit_redis.connection import connect, prefix_of
+from routekit_redis.connection import check_url, connect, prefix_of
 from routekit_redis.options import RedisCacheOptions
 
 SEAL_BYTES = 32
@@ -41,6 +41,7 @@ class RedisCache(Cache):
         clock: Clock | None = None,
     ) -> None:
         self.options = options or RedisCacheOptions()
+        check_url(self.options)
         self._env = env or {}
         self._time = (clock or SystemClock()).time
         self._secret = _secret(self.options.secret_env, self._env, home)

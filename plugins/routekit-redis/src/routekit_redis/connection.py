@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -15,6 +14,7 @@ from redis.cluster import RedisCluster
 from redis.retry import Retry
 
 from routekit.errors import BudgetUnavailableError, ConfigError
+from routekit.plugin import refuse_secrets_in_url
 from routekit_redis.options import Persistence, RedisOptions
 
 MIN_VERSION = 7
@@ -25,7 +25,7 @@ def address_of(options: RedisOptions, env: Mapping[str, str]) -> str:
     """The URL, with its password.
 
     Raises:
-        ConfigError: there is none, or there is a password where others could read it.
+        ConfigError: there is none, or one with a secret stands in a file.
     """
     if options.url_env is not None:
         found = env.get(options.url_env, "").strip()
@@ -38,12 +38,23 @@ def address_of(options: RedisOptions, env: Mapping[str, str]) -> str:
         return found
     if options.url is None:
         raise ConfigError("no server is named", key="url_env", fix="Name the variable that holds its URL.")
-    if urlsplit(options.url).password:
-        raise ConfigError(
-            "a URL with a password may not stand in a file", key="url",
-            fix="Put it into a variable, and the variable's name into `url_env`.",
-        )  # fmt: skip
+    check_url(options)
     return options.url
+
+
+def check_url(options: RedisOptions) -> None:
+    """Refuses a URL with a secret where others could read it, before anything is connected.
+
+    Raises:
+        ConfigError: `url` holds a user, a password, or a parameter named like a secret.
+    """
+    try:
+        refuse_secrets_in_url(options.url or "", "put it into a variable, and name the variable in url_env")
+    except ValueError as error:
+        problem = str(error)
+    else:
+        return
+    raise ConfigError(problem, key="url")
 
 
 def connect(options: RedisOptions, env: Mapping[str, str]) -> Any:

@@ -18,7 +18,7 @@ from routekit.plugin import Ledger, reset_after_fork
 from routekit.plugin.offload import in_event_loop
 from routekit.types import Balance, Charge, EntryKind, Hold, HoldState, LedgerEntry, Money, Reservation
 from routekit_redis import scripts
-from routekit_redis.connection import check_server, connect, epoch_of, prefix_of, unavailable
+from routekit_redis.connection import check_server, check_url, connect, epoch_of, prefix_of, unavailable
 from routekit_redis.options import RedisLedgerOptions
 
 MOST = 2**62
@@ -51,6 +51,7 @@ class RedisLedger(Ledger):
         home: Path | None = None,
     ) -> None:
         self.options = options or RedisLedgerOptions()
+        check_url(self.options)
         self._env = env or {}
         self._home = home
         self._prefix = prefix_of(self.options.name)

@@ -18,7 +18,7 @@ from routekit.plugin import SharedState
 from routekit.plugin.shared import Heard
 from routekit.types import Limits
 from routekit_redis import scripts
-from routekit_redis.connection import connect
+from routekit_redis.connection import check_url, connect
 from routekit_redis.options import RedisOptions
 
 LISTEN_S = 0.5
@@ -38,6 +38,7 @@ class RedisShared(SharedState):
 
     def __init__(self, options: RedisOptions | None = None, *, env: Mapping[str, str] | None = None) -> None:
         self.options = options or RedisOptions()
+        check_url(self.options)
         self._env = env or {}
         self._me = os.urandom(8).hex()
         self._lock = threading.Lock()

@@ -21,14 +21,24 @@ from time import monotonic
 from typing import Any, cast
 from weakref import WeakKeyDictionary, WeakSet
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from routekit.builtin.providers.litellm_errors import classify
 from routekit.builtin.providers.litellm_redirects import refuse_redirects
 from routekit.builtin.providers.litellm_request import copied, parameters
 from routekit.builtin.providers.litellm_warnings import quiet
 from routekit.errors import InvalidResponseError, ProviderError, ProviderSetupError, ProviderTimeoutError
-from routekit.plugin import Embeddings, Once, Options, PluginContext, Provider, ProviderCall, ProviderPlugin, offload
+from routekit.plugin import (
+    Embeddings,
+    Once,
+    Options,
+    PluginContext,
+    Provider,
+    ProviderCall,
+    ProviderPlugin,
+    offload,
+    refuse_secrets_in_url,
+)
 from routekit.plugin.finishreason import finish_reason_of
 from routekit.types import Answer, Choice, Chunk, Deployment, Message, Usage
 from routekit.types.reported import read_usage
@@ -63,6 +73,13 @@ class LitellmOptions(Options):
     api_version: str | None = None
     drop_params: bool = False
     extra: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("base_url", "api_base")
+    @classmethod
+    def _holds_no_secret(cls, value: str | None) -> str | None:
+        if value is None or value.startswith("$"):
+            return value
+        return refuse_secrets_in_url(value, "name the key's variable in api_key_env")
 
 
 class LitellmProvider(Provider):

@@ -8,13 +8,13 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import ConfigDict, Field, field_validator
 
 from routekit.builtin.providers.openai_errors import Redact, redactor
 from routekit.errors import ProviderSetupError
-from routekit.plugin import Options
+from routekit.plugin import Options, refuse_secrets_in_url
 from routekit.types.headers import RESERVED, CallHeaders, can_be_sent
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -116,6 +116,13 @@ class OpenAICompatibleOptions(Options):
             )
         return value
 
+    @field_validator("organization")
+    @classmethod
+    def _is_header(cls, value: str | None) -> str | None:
+        if value is not None and not can_be_sent("OpenAI-Organization", value):
+            raise ValueError("cannot be sent in a header: it has characters that HTTP forbids")
+        return value
+
     @field_validator("headers")
     @classmethod
     def _are_headers(cls, value: dict[str, str]) -> dict[str, str]:
@@ -141,14 +148,11 @@ def _address(value: str) -> str:
     """An address up to the version: what is pasted with an API's path behind it is cut there."""
     parts = urlsplit(value)
     if parts.username or parts.password:
-        raise ValueError("must not hold a user or password; name the key's variable in api_key_env")
+        refuse_secrets_in_url(value, "name the key's variable in api_key_env")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be an http or https address such as https://api.openai.com/v1")
     _ = parts.port  # raises ValueError where it is no port
-    if secret := next((name for name, _ in parse_qsl(parts.query) if _SECRET_HEADER.search(name)), None):
-        raise ValueError(
-            f'must not hold {secret!r}, a secret; send it as a header: headers = {{ "api-key" = "$VARIABLE" }}'
-        )
+    refuse_secrets_in_url(value, 'send it as a header: headers = { "api-key" = "$VARIABLE" }')
     path = parts.path.rstrip("/")
     for tail in _PATHS:
         path = path.removesuffix(tail)
