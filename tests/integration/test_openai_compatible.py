@@ -6,6 +6,7 @@ import asyncio
 import gc
 import gzip
 import json
+import socketserver
 import threading
 import time
 import traceback
@@ -552,3 +553,33 @@ class DrippingServer:
     def __exit__(self, *_: object) -> None:
         self.thread.join()
         self.socket.close()
+
+
+class _ClosesInSilence(socketserver.StreamRequestHandler):
+    """Says keep-alive, and closes nevertheless."""
+
+    def handle(self) -> None:
+        length = 0
+        while (line := self.rfile.readline()).strip():
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.partition(b":")[2])
+        if not length:
+            return
+        self.rfile.read(length)
+        body = json.dumps(
+            {"choices": [{"message": {"content": "ok"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 1}}
+        ).encode()
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+
+async def test_a_server_that_closes_after_keep_alive_fails_nobody_who_is_there_a_moment_later() -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _ClosesInSilence) as listening:
+        listening.daemon_threads = True
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{listening.server_address[1]}/v1"
+        provider = provider_for(url)
+        for _ in range(5):
+            assert (await provider.acomplete(call())).text == "ok"
+            time.sleep(0.03)  # the loop itself sees nothing meanwhile
+        await provider.aclose()
+        listening.shutdown()

@@ -16,6 +16,7 @@ import contextlib
 import functools
 import io
 import os
+import select
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
@@ -55,15 +56,39 @@ class _Session:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Tells those whose time was over while all connections were in use."""
+    """Hands out no connection that its server has closed, and tells those whose time was over while all were in use."""
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:
         full = self.limit and len(self._acquired) >= self.limit
         try:
-            return await super().connect(req, traces, timeout)
+            while True:
+                connection = await super().connect(req, traces, timeout)
+                protocol: Any = connection.protocol
+                if not getattr(protocol, "was_used", False):
+                    protocol.was_used = True
+                    return connection
+                if not _is_stale(connection.transport):
+                    return connection
+                connection.close()
         except asyncio.CancelledError as error:
             error.pool_was_full = full  # type: ignore[attr-defined]  # for `failure`, which sees what it became
             raise
+
+
+def _is_stale(transport: Any) -> bool:
+    """Whether a connection that nothing was asked on has something to say: that it is closed, nearly always.
+
+    The loop knows by its next pass only; a server that says keep-alive and closes would fail every other call.
+    """
+    sock = None if transport is None else transport.get_extra_info("socket")
+    if sock is None:
+        return False
+    try:
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+    except (AttributeError, OSError, ValueError):  # no poll on this system, or closed this moment
+        return False
 
 
 def _waited_for_pool(error: BaseException) -> bool:
