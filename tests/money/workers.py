@@ -150,6 +150,22 @@ def life(file: str, bill: str, story: str, die_at: int, after: bool) -> None:
     print("survived")
 
 
+def lives() -> None:
+    """A life per line of standard input, each in a child of its own; prints how each ended."""
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                os.dup2(2, 1)
+                life(**json.loads(line))
+                code = 0
+            finally:
+                os._exit(code)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
 class _Patched:
     """The sqlite3 module, whose connections die."""
 

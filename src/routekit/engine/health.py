@@ -7,6 +7,7 @@ where too much is ejected there are places of last resort.
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 from collections import deque
@@ -81,6 +82,8 @@ class _Place:
             return f"{limits.concurrency} calls are under way, its limit"
         if limits.rpm is None and limits.tpm is None:
             return None
+        if not self.can_ever_take(tokens):
+            return f"about {tokens} tokens are more than its limit of {limits.tpm} tokens per minute"
         minute = self.minute
         while minute and now - minute[0][0] >= MINUTE_S:
             self.minute_tokens -= minute.popleft()[1]
@@ -95,23 +98,36 @@ class _Place:
         earlier = [tokens for other, tokens in self.queue.items() if ticket is None or other < ticket]
         return len(earlier), sum(earlier)
 
-    def frees_in_s(self, tokens: int, now: float) -> float | None:
-        """Seconds until its minute has room again; None where a call must end first, or it can never have room."""
+    def can_ever_take(self, tokens: int) -> bool:
+        """Whether a call of that size fits into an empty minute."""
+        most = self.deployment.limits.tpm
+        return most is None or tokens <= most
+
+    def frees_in_s(self, tokens: int, now: float, ticket: int | None = None) -> float | None:
+        """Seconds until its minute has room again, also for those who wait with an earlier ticket.
+
+        None: a call must end first.
+        """
         limits = self.deployment.limits
-        if limits.concurrency is not None and self.breaker.in_flight >= limits.concurrency:
+        ahead, tokens_ahead = self.ahead(ticket) if self.queue else (0, 0)
+        if limits.concurrency is not None and self.breaker.in_flight + ahead >= limits.concurrency:
             return None
-        until = now
-        if limits.rpm is not None and len(self.minute) >= limits.rpm:
-            until = self.minute[len(self.minute) - limits.rpm][0] + MINUTE_S
+        until, minute = now, self.minute
+        if limits.rpm is not None and len(minute) + ahead >= limits.rpm:
+            place = len(minute) + ahead - limits.rpm
+            if place < len(minute):
+                until = minute[place][0] + MINUTE_S
+            else:  # those ahead fill whole minutes that have not begun
+                until = now + MINUTE_S * (1 + (place - len(minute)) // limits.rpm)
         if limits.tpm is not None:
-            over = self.minute_tokens + tokens - limits.tpm
-            for at, spent in self.minute:
+            over = self.minute_tokens + tokens_ahead + tokens - limits.tpm
+            for at, spent in minute:
                 if over <= 0:
                     break
                 over -= spent
                 until = max(until, at + MINUTE_S)
             if over > 0:
-                return None
+                until = max(until, now + MINUTE_S * math.ceil(over / limits.tpm))
         return until - now
 
     def count(self, tokens: int, now: float) -> None:
@@ -367,11 +383,18 @@ class Health:
             for name in names:
                 self._places[name].queue.pop(ticket, None)
 
-    def frees_in_s(self, names: Iterable[str], tokens: int) -> float | None:
-        """Seconds until the first of these deployments has room by its limits per minute; None: a call must end."""
+    def can_ever_take(self, name: str, tokens: int) -> bool:
+        """Whether a call of that size fits into an empty minute of the deployment."""
+        return self._places[name].can_ever_take(tokens)
+
+    def frees_in_s(self, names: Iterable[str], tokens: int, ticket: int | None = None) -> float | None:
+        """Seconds until the first of these deployments has room by its limits per minute.
+
+        Those who wait with an earlier ticket come first. None: a call must end.
+        """
         now = self._clock.monotonic()
         with self._lock:
-            waits = [self._places[name].frees_in_s(tokens, now) for name in names]
+            waits = [self._places[name].frees_in_s(tokens, now, ticket) for name in names]
         return None if None in waits else min((wait for wait in waits if wait is not None), default=None)
 
     def places(self, names: Iterable[str]) -> tuple[int, int]:

@@ -71,12 +71,15 @@ class WaitingRoom:
         names = [rejection.deployment.name for rejection in error.rejections if rejection.code == "limit"]
         if not names or run.attempts or isinstance(error, AllUnavailableError) or not self._most:
             return False
+        names = [name for name in names if self._health.can_ever_take(name, tokens)]
+        if not names:  # whoever waits for what never comes would keep all others waiting behind it
+            raise NoCandidateError(f"{error}; none of them can ever take it", rejections=error.rejections)
         if run.ticket is None:
             run.ticket = next(self._tickets)
             run.wait_until_s = run.deadline.elapsed_s() + MOST_S
         left_s = run.deadline.remaining_s()
         left_s = run.wait_until_s - run.deadline.elapsed_s() if left_s is None else left_s
-        frees_s = self._health.frees_in_s(names, tokens)
+        frees_s = self._health.frees_in_s(names, tokens, run.ticket)
         waiter = _Waiter(run.ticket, frozenset(names))
         with self._lock:
             why = self._why_not(waiter, names, frees_s, left_s, tokens)

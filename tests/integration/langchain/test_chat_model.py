@@ -12,7 +12,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
 from langchain_core.tools import tool
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from tests.support.langchain_server import two_deployments
 from tests.support.openai_server import OpenAIServer
 
@@ -237,7 +237,7 @@ def test_several_answers_at_once_are_refused(model: RoutedChatModel) -> None:
 
 
 def test_misspelt_arguments_are_refused(model: RoutedChatModel) -> None:
-    with pytest.raises(ValidationError, match="strategi"):
+    with pytest.raises(errors.InvalidInputError, match="did you mean 'strategy'"):
         RoutedChatModel(router=model.router, strategi="best")
     with pytest.raises(errors.InvalidInputError, match="router and config"):
         RoutedChatModel(router=model.router, config={})

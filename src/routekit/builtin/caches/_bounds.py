@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 CONFIDENCE = 0.95
 
@@ -73,12 +73,19 @@ def exploration(observed: Sequence[tuple[float, bool]], similarity: float, max_e
     """
     if not observed:
         return 1.0
-    likelihoods = [(sum(_log(_right(s, t, g), ok) for s, ok in observed), t, g) for t in _MIDDLES for g in _SLOPES]
-    best = max(row[0] for row in likelihoods)
+    import numpy
+
+    middles, slopes = (part.ravel() for part in numpy.meshgrid(_MIDDLES, _SLOPES, indexing="ij"))
+    at = numpy.array([s for s, _ in observed])
+    was_right = numpy.array([right for _, right in observed])
+    chances = _right(at, middles[:, None], slopes[:, None])
+    happened = numpy.where(was_right, chances, 1 - chances)
+    likelihoods = numpy.log(numpy.maximum(happened, 1e-12)).sum(axis=1)
+    short = likelihoods.max() - likelihoods
+    now = _right(similarity, middles, slopes)
     found = 1.0
     for epsilon, quantile in _QUANTILES:
-        worst = min(_right(similarity, t, g) for value, t, g in likelihoods if best - value <= quantile / 2)
-        surely = (1 - epsilon) * worst
+        surely = (1 - epsilon) * float(now[short <= quantile / 2].min())
         found = min(found, 1.0 if surely >= 1 else max(0.0, 1 - max_error / (1 - surely)))
     return found
 
@@ -89,12 +96,11 @@ _QUANTILES = ((0.001, 10.83), (0.005, 7.88), (0.01, 6.63), (0.05, 3.84))
 """Of chi squared with one degree of freedom: what the log-likelihood may fall short, twice."""
 
 
-def _right(similarity: float, middle: float, slope: float) -> float:
-    return 1 / (1 + math.exp(min(60.0, max(-60.0, -slope * (similarity - middle)))))
+def _right(similarity: Any, middle: Any, slope: Any) -> Any:
+    """The logistic curve's value at a similarity, or at many, for curves side by side."""
+    import numpy
 
-
-def _log(chance: float, happened: bool) -> float:
-    return math.log(max(1e-12, chance if happened else 1 - chance))
+    return 1 / (1 + numpy.exp(numpy.clip(-slope * (similarity - middle), -60, 60)))
 
 
 def _at_most(wrong: int, total: int, share: float) -> float:
