@@ -15,7 +15,7 @@ import re
 import statistics
 import time
 
-from routekit.builtin.providers.local import LocalOptions, LocalProvider
+from routekit.builtin.providers.local.provider import LocalOptions, LocalProvider
 from routekit.plugin import ProviderCall
 from routekit.types import Deployment, Model
 

@@ -39,7 +39,7 @@ from routekit.types import Charge, Money, Reservation
 from routekit.errors import BudgetUnavailableError
 kind, where, name, seconds, scopes = sys.argv[2], sys.argv[3], sys.argv[4], float(sys.argv[5]), sys.argv[6].split(",")
 if kind == "ledger":
-    from routekit.builtin.budgets.ledger import LedgerBudget
+    from routekit.builtin.budgets.ledger.budget import LedgerBudget
     store = LedgerBudget(where, busy_timeout_s=5)
 elif kind == "redis":
     from routekit_redis.ledger import RedisLedger

@@ -19,9 +19,9 @@ import numpy
 from rich.console import Console
 from rich.table import Table
 
-from routekit.builtin.caches._bounds import upper_bound
-from routekit.builtin.caches.semantic import LOCAL_BOUND, MeaningCache
-from routekit.builtin.providers.local_sentence import sentence_embedder
+from routekit.builtin.caches.semantic.cache import LOCAL_BOUND, MeaningCache
+from routekit.builtin.caches.semantic.thresholds import upper_bound
+from routekit.builtin.local_models.sentence import sentence_embedder
 from routekit.types import ZERO, CacheEntry, CacheKey, RouteRequest, Usage
 
 PAIRS = Path(__file__).parent / "pairs"

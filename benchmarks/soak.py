@@ -133,7 +133,7 @@ async def in_task(work: Work, over: Callable[[], bool]) -> None:
 
 def holds_in(home: Path) -> int:
     """Rows of the ledger's table of holds: what is reserved and never settled, and what outlived its lease."""
-    from routekit.builtin.budgets.ledger import FILE
+    from routekit.builtin.budgets.ledger.budget import FILE
 
     with sqlite3.connect(f"file:{home / FILE}?mode=ro", uri=True) as database:
         return int(database.execute("SELECT COUNT(*) FROM holds").fetchone()[0])

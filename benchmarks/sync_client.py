@@ -25,7 +25,7 @@ from typing import Any
 import httpx
 import urllib3
 
-from routekit.builtin.providers.openai_compatible import PLUGIN
+from routekit.builtin.providers.openai_compatible.provider import PLUGIN
 from routekit.plugin import PluginContext, ProviderCall
 from routekit.types import Deployment, Model
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from routekit import config, errors
 from routekit.builtin.strategies import BUILTIN
 from routekit.cli import main as command_line
-from routekit.config.compression import CompressorTable
+from routekit.config.tables.compressors import CompressorTable
 from routekit.plugin.hookspecs import HOOKS, RoutekitSpecs
 from routekit.plugin.manager import discover
 

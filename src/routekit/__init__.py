@@ -16,7 +16,7 @@ from routekit._version import __version__
 
 if TYPE_CHECKING:
     from routekit.config import Config
-    from routekit.engine.faces import AsyncStream, Stream
+    from routekit.engine.stream.handles import AsyncStream, Stream
     from routekit.errors import (
         AllAttemptsFailedError,
         AllUnavailableError,
@@ -87,8 +87,8 @@ _HOMES = {
     "Router": "routekit.router",
     "Config": "routekit.config",
     "Strategy": "routekit.plugin",
-    "Stream": "routekit.engine.faces",
-    "AsyncStream": "routekit.engine.faces",
+    "Stream": "routekit.engine.stream.handles",
+    "AsyncStream": "routekit.engine.stream.handles",
     **dict.fromkeys(_ERRORS, "routekit.errors"),
     **dict.fromkeys(_TYPES, "routekit.types"),
 }

@@ -11,20 +11,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from routekit.arguments import Messages, request_of
-from routekit.catalog import Catalog
+from routekit.assembly import Parts
+from routekit.call_options import Messages, request_of
+from routekit.catalog.catalog import Catalog
 from routekit.config import Config, StepTable, home_of, named
-from routekit.engine.answers import AnswerPolicy, Check
-from routekit.engine.core import Engine
-from routekit.engine.deployments import Deployments
-from routekit.engine.faces import AsyncStream, Stream
-from routekit.engine.health import HealthRow
-from routekit.engine.io import IO, AsyncIO, SyncIO, in_event_loop, run_sync
-from routekit.engine.stream import LiveStream, ReplayStream
-from routekit.engine.traffic import Traffic
-from routekit.engine.vectors import texts_of
+from routekit.engine.attempts.answer_checks import AnswerPolicy, Check
+from routekit.engine.embeddings import texts_of
+from routekit.engine.engine import Engine
+from routekit.engine.health.health import HealthRow
+from routekit.engine.in_flight import Traffic
+from routekit.engine.io.asyncio_io import AsyncIO
+from routekit.engine.io.port import IO
+from routekit.engine.io.sync_io import SyncIO, in_event_loop, run_sync
+from routekit.engine.plan.deployments import Deployments
+from routekit.engine.stream.handles import AsyncStream, Stream
+from routekit.engine.stream.live import LiveStream, ReplayStream
 from routekit.errors import ConfigError, InvalidInputError, RoutekitError
-from routekit.parts import Parts
 from routekit.pickling import reduced
 from routekit.plugin import Budget, Cache, OncePerKey, Provider, SemanticCache, Strategy, reaper
 from routekit.plugin.manager import discover

@@ -16,7 +16,7 @@ SOURCES = sorted([*ROOT.glob("src/routekit/**/*.py"), *ROOT.glob("plugins/*/src/
 IN_FINALIZERS = {"later", "getattr", "partial", "os.close", "contextlib.suppress"}
 """What a finalizer may call: handing over, looking at itself, and one system call without a lock."""
 
-FLAGS = {("stream.py", "_claimed"), ("stream.py", "_over"), ("local_runtime.py", "_changed")}
+FLAGS = {("live.py", "_claimed"), ("live.py", "_over"), ("runtime.py", "_changed")}
 """Locks that nobody waits for; and those of a queue that is made anew with its runtime."""
 
 
@@ -78,7 +78,7 @@ def test_functools_cache_is_not_used_for_what_must_be_made_once() -> None:
                 raise AssertionError(f"{file.name}: {ast.unparse(node)} may make two; use Once")
 
 
-@pytest.mark.parametrize("tests", ["test_interrupts.py", "test_stream.py", "test_core.py", "test_robustness.py"])
+@pytest.mark.parametrize("tests", ["test_interrupts.py", "stream/test_live.py", "test_engine.py", "test_robustness.py"])
 def test_the_engine_holds_under_a_collector_that_runs_anywhere(tests: str, tmp_path: Path) -> None:
     plugin = tmp_path / "collects.py"
     plugin.write_text(

@@ -58,15 +58,6 @@ def test_the_package_itself_loads_next_to_nothing() -> None:
     assert not loaded_after("import routekit") & {"pydantic", "pluggy", "rich", "click", "asyncio"}
 
 
-def test_only_one_file_of_the_engine_knows_asyncio() -> None:
-    knows = {
-        file.name
-        for file in (ROOT / "src/routekit/engine").glob("*.py")
-        if re.search(r"^\s*(import|from) asyncio", file.read_text(), re.MULTILINE)
-    }
-    assert knows == {"io.py"}
-
-
 def test_no_registry_and_no_machine_is_named() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
     wrong = re.compile("(files.)?python" + r"hosted\.org|py" + r"pi\.org|/" + r"work/main|/" + "root/")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from routekit.builtin.budgets.ledger import LedgerBudget
+from routekit.builtin.budgets.ledger.budget import LedgerBudget
 from routekit.builtin.budgets.memory import MemoryBudget
 from routekit.plugin import Budget, Ledger
 from routekit.testing.contracts import BudgetContract, LedgerContract

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from routekit.builtin.caches.disk import DiskCache
+from routekit.builtin.caches.disk.cache import DiskCache
 from routekit.builtin.caches.memory import MemoryCache
 from routekit.plugin import Cache
 from routekit.testing.contracts import CacheContract

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from tests.support.openai_server import OpenAIServer
 
-from routekit.builtin.providers import litellm, local, openai_compatible
-from routekit.builtin.providers.local_tools import UnsupportedRequestError
+from routekit.builtin.providers.litellm import provider as litellm
+from routekit.builtin.providers.local import provider as local
+from routekit.builtin.providers.local.tools import UnsupportedRequestError
+from routekit.builtin.providers.openai_compatible import provider as openai_compatible
 from routekit.errors import (
     AuthenticationError,
     InvalidRequestError,

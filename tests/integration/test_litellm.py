@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.support.litellm_upstream import claude, claude_events, gpt, upstream
 
-from routekit.builtin.providers.litellm import PLUGIN, LitellmOptions
+from routekit.builtin.providers.litellm.provider import PLUGIN, LitellmOptions
 from routekit.errors import (
     AuthenticationError,
     ContextLengthExceededError,
@@ -467,7 +467,7 @@ for name in ("mcp", "boto3", "botocore"):
 
 from pathlib import Path
 from tests.support.litellm_upstream import claude, upstream
-from routekit.builtin.providers.litellm import PLUGIN
+from routekit.builtin.providers.litellm.provider import PLUGIN
 from routekit.errors import ProviderSetupError
 from routekit.plugin import PluginContext, ProviderCall
 from routekit.types import Deployment, Model

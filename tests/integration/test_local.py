@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from routekit.builtin.providers import local_runtime
-from routekit.builtin.providers.local import LocalOptions, LocalProvider, find_weights
-from routekit.builtin.providers.local_tools import UnsupportedRequestError
+from routekit.builtin.providers.local import runtime as local_runtime
+from routekit.builtin.providers.local.provider import LocalOptions, LocalProvider, find_weights
+from routekit.builtin.providers.local.tools import UnsupportedRequestError
 from routekit.errors import (
     ContextLengthExceededError,
     InvalidRequestError,
@@ -369,7 +369,7 @@ def test_closing_a_provider_ends_its_calls() -> None:
 def test_the_interpreter_ends_cleanly_in_the_middle_of_a_generation() -> None:
     code = """
 import sys; sys.path[:0] = ["src", "."]
-from routekit.builtin.providers.local import LocalOptions, LocalProvider
+from routekit.builtin.providers.local.provider import LocalOptions, LocalProvider
 from routekit.plugin import ProviderCall
 from routekit.types import Deployment, Model
 call = ProviderCall(deployment=Deployment(name="d", provider="local", model=Model(id="smollm2")),
@@ -386,7 +386,7 @@ print("left")
 def test_a_forked_process_is_told() -> None:
     code = """
 import os, sys, warnings; sys.path[:0] = ["src", "."]; warnings.simplefilter("ignore")
-from routekit.builtin.providers.local import LocalOptions, LocalProvider
+from routekit.builtin.providers.local.provider import LocalOptions, LocalProvider
 from routekit.errors import ProviderSetupError
 from routekit.plugin import ProviderCall
 from routekit.types import Deployment, Model

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from tests.support.openai_server import OpenAIServer
 
-from routekit.builtin.providers.openai_compatible import PLUGIN, OpenAICompatible
+from routekit.builtin.providers.openai_compatible.provider import PLUGIN, OpenAICompatible
 from routekit.errors import (
     AuthenticationError,
     ContextLengthExceededError,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from routekit.builtin.providers.local_weights import find_weights
+from routekit.builtin.local_models.weights import find_weights
 from routekit.plugin.manager import discover
 from routekit.recipes.loader import find
 

@@ -15,7 +15,7 @@ from tests.money.workers import charges
 from tests.support.openai_server import OpenAIServer
 
 from routekit import Router
-from routekit.builtin.budgets.ledger import FILE, LedgerBudget
+from routekit.builtin.budgets.ledger.budget import FILE, LedgerBudget
 from routekit.plugin import Observer, ObserverPlugin, hookimpl, reaper
 from routekit.types import Event, RequestEnded
 

@@ -17,7 +17,7 @@ import pytest
 from tests.money.workers import arguments, charges
 from tests.support.clock import Now
 
-from routekit.builtin.budgets.ledger import LedgerBudget
+from routekit.builtin.budgets.ledger.budget import LedgerBudget
 from routekit.types import Money, Reservation
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ import pytest
 from tests.money.workers import COST_NANOS, OUTPUT, SCOPES, arguments, charges
 from tests.support.openai_server import OpenAIServer
 
-from routekit.builtin.budgets.ledger import FILE, LedgerBudget
+from routekit.builtin.budgets.ledger.budget import FILE, LedgerBudget
 
 ROOT = Path(__file__).parents[2]
 LONG = [pytest.mark.slow, pytest.mark.timeout(3600)]

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from routekit import Router
-from routekit.builtin.budgets import ledgerfile
-from routekit.builtin.budgets.ledger import LedgerBudget
+from routekit.builtin.budgets.ledger import database as ledgerfile
+from routekit.builtin.budgets.ledger.budget import LedgerBudget
 from routekit.errors import BudgetExceededError, BudgetUnavailableError
 from routekit.types import Charge, Money, Reservation
 

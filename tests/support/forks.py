@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import traceback
 import warnings
 from collections.abc import Callable
+from types import FrameType
+
+
+def _told(_: int, frame: FrameType | None) -> None:
+    raise TimeoutError("".join(traceback.format_stack(frame)[-12:]))
 
 
 def in_child(work: Callable[[], object], limit_s: int = 20) -> str:
@@ -15,6 +21,7 @@ def in_child(work: Callable[[], object], limit_s: int = 20) -> str:
         warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads, which is what is tested
         pid = os.fork()
     if pid == 0:
+        signal.signal(signal.SIGALRM, _told)  # else another's handler, the test runner's, is inherited
         signal.alarm(limit_s)
         try:
             said = str(work())

@@ -7,9 +7,9 @@ import time
 import uuid
 from pathlib import Path
 
-from routekit.builtin.budgets.ledger import LedgerBudget
-from routekit.builtin.caches.disk import DiskCache
-from routekit.builtin.observers.recordstore import RecordStore
+from routekit.builtin.budgets.ledger.budget import LedgerBudget
+from routekit.builtin.caches.disk.cache import DiskCache
+from routekit.builtin.observers.records.store import RecordStore
 from routekit.types import NO_USAGE, CacheEntry, CacheKey, CallRecord, Charge, Money, Reservation
 
 CHARGE = Charge(key="global|total", scope="global", limit=Money(10**9))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from routekit.builtin.budgets.ledger import LedgerBudget
+from routekit.builtin.budgets.ledger.budget import LedgerBudget
 from routekit.errors import BudgetExceededError, BudgetUnavailableError
 from routekit.types import Charge, Money, Reservation
 

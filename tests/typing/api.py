@@ -8,7 +8,7 @@ from typing import assert_type
 
 from routekit import Money, Router, RouteResult
 from routekit.builtin.strategies import Cheapest
-from routekit.engine.faces import AsyncStream, Stream
+from routekit.engine.stream.handles import AsyncStream, Stream
 from routekit.plugin import (
     Answer,
     Candidate,

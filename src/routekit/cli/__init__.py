@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from routekit.cli.lazy import Lazy, LazyGroup
+from routekit.cli.lazy_group import Lazy, LazyGroup
 from routekit.cli.session import Session
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
-from routekit.cli.asking import Asked, call_options, messages_of, request_options
+from routekit.cli.ask_options import Asked, call_options, messages_of, request_options
 from routekit.cli.output import answer_text, json_option, note, print_json, say, seconds, usd, working
 from routekit.cli.session import Session, pass_session
 

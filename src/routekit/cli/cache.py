@@ -132,7 +132,7 @@ def _caches(session: Session) -> Iterator[tuple[Router, list[tuple[str, Cache]]]
 
 
 def _partition(router: Router, tenant: tuple[str, ...], namespace: str | None) -> str:
-    from routekit.engine.cachekey import namespace_of
+    from routekit.engine.cache.key import namespace_of
 
     kinds = router.config.cache.scopes
     values: dict[str, list[str]] = {}

@@ -43,8 +43,8 @@ def calibrate(
     its shadow: {"similarity": 0.93, "same": false}. The guard is applied first, as in a lookup. The texts are
     embedded by the embedder of [cache.semantic], which may cost money.
     """
-    from routekit.builtin.caches._bounds import curve, lowest_bound
-    from routekit.builtin.caches.semantic import LOCAL, write_calibration
+    from routekit.builtin.caches.semantic.cache import LOCAL, write_calibration
+    from routekit.builtin.caches.semantic.thresholds import curve, lowest_bound
     from routekit.report.curve import Shown, calibration_svg
     from routekit.router import Router
 
@@ -123,9 +123,9 @@ def _read(pairs: Path, embedder: str) -> Iterator[dict[str, Any]]:
 
 def _compared(router: Router, embedder: str | None, rows: list[dict[str, Any]]) -> Iterator[Row]:
     """Similarity, whether the guard lets it pass, and whether it is the same."""
-    from routekit.builtin.caches._guard import difference
-    from routekit.builtin.caches._vectors import unit
-    from routekit.builtin.caches.semantic import alike
+    from routekit.builtin.caches.semantic.cache import alike
+    from routekit.builtin.caches.semantic.guard.compare import difference
+    from routekit.builtin.caches.semantic.vectors import unit
 
     vectors: dict[str, Any] = {}
     for row in rows:

@@ -7,10 +7,10 @@ from contextlib import closing
 
 import click
 
-from routekit.cli import checks
-from routekit.cli.findings import show
+from routekit.cli.checks import configuration as checks
+from routekit.cli.checks.reliability import of_reliability
+from routekit.cli.checks.show import show
 from routekit.cli.output import json_option
-from routekit.cli.reliability_checks import of_reliability
 from routekit.cli.session import Session
 
 

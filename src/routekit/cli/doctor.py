@@ -8,11 +8,11 @@ from contextlib import closing
 
 import click
 
-from routekit.cli import checks
-from routekit.cli.findings import show
+from routekit.cli.checks import configuration as checks
+from routekit.cli.checks.reachability import endpoints_reachable
+from routekit.cli.checks.reliability import of_reliability
+from routekit.cli.checks.show import show
 from routekit.cli.output import json_option, working
-from routekit.cli.reachability import endpoints_reachable
-from routekit.cli.reliability_checks import of_reliability
 from routekit.cli.session import Session
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from routekit.cli.asking import Asked, call_options, messages_of, request_options
+from routekit.cli.ask_options import Asked, call_options, messages_of, request_options
 from routekit.cli.output import Column, json_option, print_json, say, seconds, table, usd
 from routekit.cli.session import Session, pass_session
 

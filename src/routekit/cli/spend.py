@@ -17,7 +17,7 @@ from routekit.cli.output import Column, harmless, json_option, note, on_terminal
 from routekit.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from routekit.builtin.observers.recordstore import RecordStore, Spend
+    from routekit.builtin.observers.records.store import RecordStore, Spend
 
 GROUPS = ("project", "tag", "user", "run", "step", "model", "deployment", "provider", "strategy", "day")
 _COLUMNS = (
@@ -91,7 +91,7 @@ def spend(session: Session, by: str | None, since: float | None, as_json: bool, 
 
 def records_of(session: Session) -> RecordStore:
     """The records that programs with this configuration's home leave."""
-    from routekit.builtin.observers.recordstore import FILE, RecordStore
+    from routekit.builtin.observers.records.store import FILE, RecordStore
     from routekit.config import home_of
 
     if session.config is not None:

@@ -12,10 +12,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from routekit.catalog import Catalog, deployments_from_env
-from routekit.config.money import SCOPE_KINDS, BudgetTable, PriceTable
+from routekit.catalog.catalog import Catalog, deployments_from_env
+from routekit.config.tables.budgets import SCOPE_KINDS, BudgetTable, PriceTable
 from routekit.config.trust import check_owner, folders_upwards
-from routekit.engine.answers import DEFAULT, AnswerPolicy
+from routekit.engine.attempts.answer_checks import DEFAULT, AnswerPolicy
 from routekit.engine.settings import (
     CARRIED_SCOPES,
     EngineSettings,

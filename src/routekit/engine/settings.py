@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from routekit.engine.attempts import MAX_ATTEMPTS
-
 OnInterrupt = Literal["error", "continue", "restart"]
 Reuse = Literal["strategy", "group", "model"]
 OnBadRequest = Literal["next", "surface"]
 UnknownPrice = Literal["refuse", "estimate", "allow"]
+
+MAX_ATTEMPTS = 3
+"""In all, retries and fallbacks and escalations together. Retries that multiply are how outages are made."""
 
 
 When = Literal["auto", "always", "overflow"]

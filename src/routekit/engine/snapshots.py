@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from routekit.engine.health import HealthRow
+from routekit.engine.health.health import HealthRow
 from routekit.plugin import reset_after_fork
 
 EVERY_S = 5.0

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from routekit.langchain.binding import RoutedBinding
     from routekit.langchain.chat_model import RoutedChatModel
     from routekit.langchain.middleware import RoutingMiddleware
-    from routekit.langchain.originals import retrieve_original_tool
+    from routekit.langchain.retrieve_tool import retrieve_original_tool
 
 __all__ = ["RoutedBinding", "RoutedChatModel", "RoutingMiddleware", "retrieve_original_tool"]
 

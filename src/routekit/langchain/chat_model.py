@@ -22,10 +22,11 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 from pydantic.fields import FieldInfo
 
-from routekit.arguments import TIMEOUTS
+from routekit.call_options import TIMEOUTS
 from routekit.errors import InvalidInputError, RoutekitError
 from routekit.langchain.binding import RoutedBinding
-from routekit.langchain.convert import (
+from routekit.langchain.errors import model_error
+from routekit.langchain.messages import (
     MODEL_PROVIDER,
     STREAMED,
     custom_calls,
@@ -35,7 +36,6 @@ from routekit.langchain.convert import (
     to_dicts,
     usage_metadata,
 )
-from routekit.langchain.errors import model_error
 from routekit.langchain.profile import profile_of
 from routekit.langchain.step import SITE, CallSite, lift, step_of, with_hidden_headers
 from routekit.langchain.structured import structured

@@ -19,7 +19,7 @@ from langchain_core.messages import AIMessage
 from routekit.errors import BudgetExceededError, InvalidInputError, RoutekitError
 from routekit.langchain.binding import RoutedBinding
 from routekit.langchain.chat_model import RoutedChatModel
-from routekit.langchain.finishing import ended, last_messages, left_of, room_for
+from routekit.langchain.on_budget import ended, last_messages, left_of, room_for
 from routekit.langchain.step import KINDS, SITE, CallSite, configured_strategy, step_of
 from routekit.plugin import Strategy
 from routekit.router import Router

@@ -15,8 +15,8 @@ from typing import Any
 
 from rich.console import Console
 
-from routekit.builtin.providers import local_weights
-from routekit.catalog import local_deployments
+from routekit.builtin.local_models import weights as local_weights
+from routekit.catalog.catalog import local_deployments
 from routekit.config import Config
 from routekit.errors import InvalidInputError, RecipeError
 from routekit.recipes.arguments import parsed

@@ -15,9 +15,9 @@ from langchain_core.tools import tool
 from tests.support.openai_server import OpenAIServer
 
 from routekit import BudgetExceededError
-from routekit.builtin.budgets.ledger import FILE, LedgerBudget
+from routekit.builtin.budgets.ledger.budget import FILE, LedgerBudget
 from routekit.langchain import RoutedChatModel, RoutingMiddleware
-from routekit.langchain.finishing import INSTRUCTION, LEAST_TOKENS
+from routekit.langchain.on_budget import INSTRUCTION, LEAST_TOKENS
 
 QUESTION: Any = {"messages": [{"role": "user", "content": "How is the weather in Rome, Oslo and Lima?"}]}
 USAGE = {"prompt_tokens": 400, "completion_tokens": 300, "total_tokens": 700}

@@ -13,7 +13,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 
 from routekit import Router
-from routekit.builtin.providers.local import find_weights
+from routekit.builtin.providers.local.provider import find_weights
 from routekit.langchain import RoutedChatModel
 
 pytestmark = [

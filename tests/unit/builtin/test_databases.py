@@ -19,11 +19,11 @@ import pytest
 from tests.support.ledger_program import entry, record, spend
 
 from routekit.builtin import databases
-from routekit.builtin.budgets.ledger import LedgerBudget
-from routekit.builtin.budgets.ledgeraccess import LedgerFile
-from routekit.builtin.caches.disk import DiskCache
+from routekit.builtin.budgets.ledger.access import LedgerFile
+from routekit.builtin.budgets.ledger.budget import LedgerBudget
+from routekit.builtin.caches.disk.cache import DiskCache
 from routekit.builtin.databases import shared
-from routekit.builtin.observers.recordstore import RecordStore
+from routekit.builtin.observers.records.store import RecordStore
 from routekit.types import CacheKey, Charge, Money
 
 ROOT = Path(__file__).parents[3]

@@ -102,7 +102,7 @@ def test_calibration_finds_a_bound_writes_it_and_draws_the_curve(tmp_path: Path)
     assert written["all-minilm-l6-v2"]["bound"] == found["bound"]
     picture = Path(found["picture"])
     assert picture.read_text().startswith("<svg")
-    from routekit.builtin.caches.semantic import MeaningCache
+    from routekit.builtin.caches.semantic.cache import MeaningCache
 
     assert MeaningCache(home=tmp_path / "home").bound == found["bound"]
 

@@ -10,8 +10,8 @@ import pytest
 from tests.support.command_line import deployment, invoke, write
 from tests.support.openai_server import OpenAIServer
 
-from routekit.cli import checks
-from routekit.cli.checks import Finding, worst
+from routekit.cli.checks import configuration as checks
+from routekit.cli.checks.configuration import Finding, worst
 from routekit.config import Config
 
 SECRET = "not-to-be-shown-4711"
@@ -75,7 +75,7 @@ def test_a_refused_port_of_this_machine(tmp_path: Path) -> None:
 
 
 def test_other_hosts_are_only_tried_online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from routekit.cli import reachability
+    from routekit.cli.checks import reachability
 
     tried: list[tuple[str, int]] = []
 
@@ -99,7 +99,7 @@ def test_other_hosts_are_only_tried_online(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_weights_and_runtime_that_are_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from routekit.builtin.providers import local_weights
+    from routekit.builtin.local_models import weights as local_weights
 
     monkeypatch.setattr(local_weights, "find_weights", lambda name: None)
     monkeypatch.setattr(checks.util, "find_spec", lambda name: None)
@@ -110,7 +110,7 @@ def test_weights_and_runtime_that_are_not_here(tmp_path: Path, monkeypatch: pyte
 
 
 def test_what_the_semantic_cache_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    from routekit.builtin.providers import local_sentence
+    from routekit.builtin.local_models import sentence as local_sentence
 
     tables = [{"name": "a", "provider": "openai-compatible", "model": "m", "base_url": "http://127.0.0.1:9/v1"}]
     config = Config.from_dict({"deployments": tables, "cache": {"use": ["semantic"]}})

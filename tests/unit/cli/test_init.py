@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from tests.support.command_line import invoke
 from tests.support.openai_server import OpenAIServer
 
-from routekit.catalog import deployments_from_env
-from routekit.cli import surroundings
+from routekit.catalog.catalog import deployments_from_env
+from routekit.cli.checks import machine as surroundings
+from routekit.cli.checks.machine import LocalServer, Surroundings, listed_models, models_of
 from routekit.cli.init import write_atomically
-from routekit.cli.starter import toml_value, written
-from routekit.cli.surroundings import LocalServer, Surroundings, listed_models, models_of
+from routekit.cli.init_template import toml_value, written
 from routekit.config import Config
 
 SECRET = "sk-not-to-be-shown-4711"

@@ -39,7 +39,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     write(tmp_path, CONFIG)
     with Router() as router, closing(router.budget_store()) as store:
-        from routekit.engine.charges import charges_for
+        from routekit.engine.budget.charges import charges_for
 
         scopes = [table.to_scope() for table in router.config.budgets]
         values = {"project": ("search",), "user": ("ada",)}

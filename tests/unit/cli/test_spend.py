@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.support.command_line import invoke, write
 
-from routekit.builtin.observers.recordstore import FILE, RecordStore
+from routekit.builtin.observers.records.store import FILE, RecordStore
 from routekit.types import CallRecord, Savings, Usage
 
 

@@ -82,7 +82,7 @@ def test_pull_of_a_model_nobody_knows() -> None:
 
 
 def test_pull_fetches_what_is_absent_and_shows_progress(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from routekit.builtin.providers import local_weights
+    from routekit.builtin.local_models import weights as local_weights
 
     def pull(name: str, *, progress: object) -> Path:
         progress(f"Collecting {name}\x1b[0m")  # type: ignore[operator]
@@ -99,7 +99,7 @@ def test_pull_fetches_what_is_absent_and_shows_progress(monkeypatch: pytest.Monk
 
 
 def test_models_says_when_weights_are_absent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from routekit.builtin.providers import local_weights
+    from routekit.builtin.local_models import weights as local_weights
 
     monkeypatch.setattr(local_weights, "find_weights", lambda name: None)
     path = write(tmp_path, '[[deployments]]\nname = "s"\nprovider = "local"\nmodel = "smollm2"')

@@ -14,8 +14,8 @@ import pytest
 from tests.support.forks import in_child
 
 from routekit import Router, StreamInterruptedError
-from routekit.engine.hedging import HedgeBudget
-from routekit.engine.retrybudget import RetryBudget
+from routekit.engine.attempts.hedge_budget import HedgeBudget
+from routekit.engine.health.retry_budget import RetryBudget
 from routekit.engine.snapshots import read_snapshots
 from routekit.errors import ProviderUnavailableError
 from routekit.plugin import Provider, ProviderCall

@@ -10,7 +10,7 @@ from tests.support.clock import Now
 from tests.support.routers import FACES, scripted_router
 
 from routekit import Router
-from routekit.builtin.budgets.ledger import LedgerBudget
+from routekit.builtin.budgets.ledger.budget import LedgerBudget
 from routekit.builtin.budgets.memory import MemoryBudget
 from routekit.errors import BudgetUnavailableError, ProviderUnavailableError
 from routekit.plugin import Budget, BudgetPlugin, hookimpl

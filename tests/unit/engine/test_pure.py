@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routekit.engine.assemble import chunks_of, message_of
-from routekit.engine.charges import charges_for, window_identity
-from routekit.engine.estimate import infer_quality, work_of
-from routekit.engine.planner import Pool, plan
+from routekit.engine.budget.charges import charges_for, window_identity
+from routekit.engine.history.assemble import chunks_of, message_of
+from routekit.engine.plan.estimate import infer_quality, work_of
+from routekit.engine.plan.planner import Pool, plan
 from routekit.types import (
     NO_SIGNALS,
     BudgetScope,

@@ -13,8 +13,8 @@ import pytest
 from tests.support.routers import AsyncFace, SyncFace, scripted_router
 
 from routekit import GuardBlockedError, InvalidInputError, RoutekitError, Router, StreamInterruptedError
-from routekit.builtin.budgets.ledger import LedgerBudget
-from routekit.engine.charges import charges_for
+from routekit.builtin.budgets.ledger.budget import LedgerBudget
+from routekit.engine.budget.charges import charges_for
 from routekit.errors import GuardUnavailableError, ProviderUnavailableError
 from routekit.plugin import (
     Budget,

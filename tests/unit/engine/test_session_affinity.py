@@ -11,7 +11,7 @@ from tests.support.routers import FACES, scripted_router
 
 from routekit import Router
 from routekit.builtin.strategies import Balanced, Cheapest
-from routekit.engine.planner import Pool, plan
+from routekit.engine.plan.planner import Pool, plan
 from routekit.errors import ProviderUnavailableError
 from routekit.testing import Reply, ScriptedProvider
 from routekit.types import Deployment, Model, Price, RouteRequest, Signals, Usage, Work

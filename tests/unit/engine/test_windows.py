@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 
-from routekit.engine.charges import window_identity
+from routekit.engine.budget.charges import window_identity
 
 ZONES = sorted(zone for zone in available_timezones() if not zone.startswith(("posix/", "right/", "Etc/")))
 FIRST, LAST = 631_152_000, 2_208_988_800  # 1990 to 2040

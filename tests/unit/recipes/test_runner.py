@@ -139,7 +139,7 @@ def test_a_missing_package_is_named_with_how_to_get_it(
 def test_missing_weights_are_fetched_only_if_that_is_allowed(
     tmp_path: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("routekit.builtin.providers.local_weights.find_weights", lambda name: None)
+    monkeypatch.setattr("routekit.builtin.local_models.weights.find_weights", lambda name: None)
     local = '[[deployments]]\nname = "l"\nprovider = "local"\nmodel = "smollm2"\n'
     made = recipe(tmp_path / "r", local, "def run(context):\n    return 'ran'\n")
     with pytest.raises(RecipeError, match="routekit models pull smollm2"):

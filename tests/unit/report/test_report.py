@@ -12,7 +12,7 @@ import pytest
 from tests.support.command_line import invoke
 from tests.support.sample_records import sample
 
-from routekit.builtin.observers.recordstore import FILE, RecordStore
+from routekit.builtin.observers.records.store import FILE, RecordStore
 from routekit.report import written
 from routekit.report.charts import bars, stacked
 from routekit.report.figures import SAMPLES, figures_of

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from routekit.engine.billing import Bill, Billing
-from routekit.engine.breaker import Breaker
+from routekit.engine.budget.reservations import Bill, Billing
 from routekit.engine.deadline import Deadline
-from routekit.engine.health import Health, _Place
+from routekit.engine.health.breaker import Breaker
+from routekit.engine.health.health import Health, _Place
 from routekit.testing import PromiseBrokenError, random_scenario, simulate, simulate_seed
 from routekit.testing.simulation.provider import SimulatedProvider
 from routekit.testing.simulation.scenario import Scenario
@@ -114,7 +114,7 @@ def generous_budgets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def probes_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Breaker, "shut", lambda self, now: None)
-    monkeypatch.setattr("routekit.engine.probes.Probes.take", lambda self, name: True)
+    monkeypatch.setattr("routekit.engine.health.probes.Probes.take", lambda self, name: True)
 
 
 def leaking_permits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routekit.engine.planner import Pool
+from routekit.engine.plan.planner import Pool
 from routekit.types import Deployment, Model, Requirements
 from routekit.types.retention import retention_fits, stricter_retention
 

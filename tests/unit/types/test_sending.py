@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routekit.builtin.providers.openai_wire import chat_body
-from routekit.engine.estimate import work_of
+from routekit.builtin.providers.openai_compatible.wire import chat_body
+from routekit.engine.plan.estimate import work_of
 from routekit.plugin import ProviderCall
 from routekit.types import Deployment, Model, RouteRequest, as_messages
 from routekit.types.sending import answers_of, one_limit, output_limit_of, sent_params

@@ -7,6 +7,7 @@ from routekit.plugin import BudgetPlugin, hookimpl
 
 @hookimpl
 def routekit_budgets() -> list[BudgetPlugin]:
-    from routekit.builtin.budgets import ledger, memory
+    from routekit.builtin.budgets import memory
+    from routekit.builtin.budgets.ledger import budget as ledger
 
     return [memory.PLUGIN, ledger.PLUGIN]

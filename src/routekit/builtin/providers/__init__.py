@@ -7,6 +7,8 @@ from routekit.plugin import ProviderPlugin, hookimpl
 
 @hookimpl
 def routekit_providers() -> list[ProviderPlugin]:
-    from routekit.builtin.providers import litellm, local, openai_compatible
+    from routekit.builtin.providers.litellm import provider as litellm
+    from routekit.builtin.providers.local import provider as local
+    from routekit.builtin.providers.openai_compatible import provider as openai_compatible
 
     return [openai_compatible.PLUGIN, litellm.PLUGIN, local.PLUGIN]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from routekit.builtin.budgets.memory import MemoryBudget
-from routekit.engine.health import HealthRow
+from routekit.engine.health.health import HealthRow
 from routekit.errors import BudgetExceededError, RoutekitError
 from routekit.plugin import BudgetPlugin, Observer, ObserverPlugin, Provider, ProviderPlugin, hookimpl
 from routekit.testing.simulation.provider import MINUTE_S, SimulatedProvider

@@ -20,9 +20,10 @@ from tests.support.clock import Now
 from tests.support.routers import FACES
 
 from routekit import Router
-from routekit.builtin.budgets import book, ledgerends
-from routekit.builtin.budgets.ledger import FILE, LedgerBudget
-from routekit.builtin.budgets.ledgeraccess import LedgerFile
+from routekit.builtin.budgets.ledger import ends as ledgerends
+from routekit.builtin.budgets.ledger import transactions as book
+from routekit.builtin.budgets.ledger.access import LedgerFile
+from routekit.builtin.budgets.ledger.budget import FILE, LedgerBudget
 from routekit.builtin.databases import shared
 from routekit.errors import BudgetExceededError, BudgetUnavailableError
 from routekit.testing import Reply, ScriptedProvider, plugin_module

@@ -17,7 +17,7 @@ from routekit.builtin.compressors.json_table import JsonTable
 from routekit.builtin.compressors.middle_out import MiddleOut
 from routekit.builtin.compressors.tool_output import ToolOutput
 from routekit.builtin.compressors.trim import Trim
-from routekit.engine.history import portable
+from routekit.engine.history.repair import portable
 from routekit.types import Deployment, Model, RouteRequest, count_tokens
 
 MAKERS = {

@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.routers import FACES
 
-from routekit.builtin.observers import recordstore
-from routekit.builtin.observers.recordrow import ROW, record_of_row, row_of
-from routekit.builtin.observers.records import RecordsObserver
-from routekit.builtin.observers.recordstore import FILE, RecordStore
+from routekit.builtin.observers.records import store as recordstore
+from routekit.builtin.observers.records.observer import RecordsObserver
+from routekit.builtin.observers.records.row import ROW, record_of_row, row_of
+from routekit.builtin.observers.records.store import FILE, RecordStore
 from routekit.testing import Reply, ScriptedProvider, plugin_module
 from routekit.types import CallRecord, RequestEnded, Savings, Usage
 
@@ -173,7 +173,7 @@ def test_a_process_has_one_writer_and_the_last_close_ends_it(tmp_path: Path) -> 
 
 
 def test_observers_that_are_dropped_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from routekit.builtin.observers import recordswriter
+    from routekit.builtin.observers.records import writer as recordswriter
 
     monkeypatch.setattr(recordswriter, "LINGER_S", 0.05)
     before = len(threads())
@@ -186,7 +186,7 @@ def test_observers_that_are_dropped_leave_nothing_behind(tmp_path: Path, monkeyp
 
 
 def test_what_ends_after_a_close_is_written_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from routekit.builtin.observers import recordswriter
+    from routekit.builtin.observers.records import writer as recordswriter
 
     monkeypatch.setattr(recordswriter, "LINGER_S", 0.05)
     before = len(threads())

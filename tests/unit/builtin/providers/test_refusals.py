@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from routekit.builtin.providers.litellm_errors import classify as classify_litellm
-from routekit.builtin.providers.openai_errors import classify, redactor
+from routekit.builtin.providers.errors import classify, redactor
+from routekit.builtin.providers.litellm.errors import classify as classify_litellm
 from routekit.errors import (
     AuthenticationError,
     ContentFilterError,

@@ -1,0 +1,1 @@
+"""Whether two questions that look alike ask for the same."""

@@ -1,0 +1,1 @@
+"""Small models that providers, caches, strategies and guards share: weights, sentence and static embeddings."""

@@ -1,0 +1,1 @@
+"""What ``routekit doctor`` and ``config check`` look at."""

@@ -1,0 +1,1 @@
+"""Answers that are there already: keys, look-ups, single flight, stale ones renewed."""

@@ -1,0 +1,1 @@
+"""Prompts made smaller before they are sent."""

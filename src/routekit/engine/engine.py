@@ -1,0 +1,518 @@
+"""The way of one request, written once for sync and async. Reads like section 5 of the architecture."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from routekit.engine.attempts.answer_checks import AnswerPolicy, fault_of
+from routekit.engine.attempts.normalize import choices_wanted
+from routekit.engine.attempts.runner import Asking
+from routekit.engine.attempts.sequence import Chain
+from routekit.engine.budget.reservations import Billing
+from routekit.engine.budget.savings import baseline_of
+from routekit.engine.cache.embedding import EmbedderOf, Embedding, no_embedder
+from routekit.engine.cache.lookup import SINGLE_FLIGHT, Caching, Hit, Lead
+from routekit.engine.cache.revalidate import Revalidating
+from routekit.engine.compress.pipeline import Compressing, within
+from routekit.engine.embeddings import EmbeddersOf, Vectors
+from routekit.engine.events import Notifier
+from routekit.engine.health.health import ELSEWHERE, Health
+from routekit.engine.health.probes import Probes
+from routekit.engine.health.queue import WaitingRoom
+from routekit.engine.health.shared import Shared, told
+from routekit.engine.history.assemble import chunks_of
+from routekit.engine.history.copy import copied
+from routekit.engine.history.partial import partial_of
+from routekit.engine.in_flight import Traffic
+from routekit.engine.io.port import IO
+from routekit.engine.permit import Answered
+from routekit.engine.plan.decide import Deciding
+from routekit.engine.plan.declined import Declined
+from routekit.engine.plan.planner import Pool
+from routekit.engine.plan.prompt_cache import PrefixMemory
+from routekit.engine.result import final_decision, result_from_cache, result_of
+from routekit.engine.run import Run
+from routekit.engine.settings import CompressionRule, EngineSettings
+from routekit.engine.snapshots import Snapshots
+from routekit.engine.stream.live import LiveStream, ReplayStream
+from routekit.errors import BudgetExceededError, InvalidInputError, NoCandidateError, RoutekitError
+from routekit.plugin import Budget, Cache, Compressor, Guard, Observer, Provider, SharedState, Strategy, reaper
+from routekit.types import (
+    ACCEPT,
+    Answer,
+    BudgetScope,
+    CacheEntry,
+    CacheKey,
+    Candidate,
+    Clock,
+    Deployment,
+    EmbeddingResult,
+    HealthChanged,
+    PluginBypassed,
+    Ranking,
+    RequestEnded,
+    RequestStarted,
+    RouteDecision,
+    RouteRequest,
+    RouteResult,
+    Verdict,
+    Work,
+)
+
+_log = logging.getLogger("routekit.engine")
+T = TypeVar("T")
+NO_WORK = Work(0, 0, 0, 0)
+PoolOf = Callable[[RouteRequest], Pool]
+
+
+class Engine:
+    """The routing brain. Knows contracts, never a concrete plugin.
+
+    One engine serves threads, tasks and event loops at once. `pool_of` finds the deployments that a
+    request's group or model means, `provider_of` the provider of a deployment. Processes with the same
+    `home` share what must happen once on a machine.
+    """
+
+    def __init__(
+        self,
+        *,
+        deployments: Sequence[Deployment],
+        provider_of: Callable[[Deployment], Provider],
+        pool_of: PoolOf,
+        clock: Clock,
+        settings: EngineSettings,
+        caches: Sequence[tuple[str, Cache]] = (),
+        compressors: Sequence[tuple[str, Compressor, CompressionRule]] = (),
+        budget: Budget | None = None,
+        scopes: Sequence[BudgetScope] = (),
+        guards: Sequence[tuple[str, Guard]] = (),
+        observers: Sequence[Observer] = (),
+        rng: random.Random | None = None,
+        home: Path | None = None,
+        shared: SharedState | None = None,
+        cache_secret: Callable[[], bytes] | None = None,
+        answers: AnswerPolicy | None = None,
+        embedder_of: EmbedderOf = no_embedder,
+        embedders_of: EmbeddersOf | None = None,
+    ) -> None:
+        rng = rng or random.Random()
+        self._clock = clock
+        self._shared = shared
+        self._pool_of = pool_of
+        self._answers = answers or AnswerPolicy()
+        self._baseline = next((d for d in deployments if d.name == settings.baseline), None)
+        self.traffic = self._traffic = Traffic()
+        self._deployments = {deployment.name: deployment for deployment in deployments}
+        self._notify = notify = Notifier(observers)
+        prefixes = PrefixMemory(clock)
+
+        # A function of its own: closing keeps hold of health, and through it may not keep the engine.
+        def changed(deployment: Deployment, state: str, reason: str) -> None:
+            snapshots.offer(changed=True)
+            if not reason.startswith(ELSEWHERE):
+                told(shared, deployment, health.ends_at(deployment.name) if state == "open" else None, reason)
+            if notify:
+                notify(HealthChanged(request_id="", at=clock.time(), deployment=deployment, state=state, reason=reason))
+
+        self.health = health = Health(deployments, clock, rng, changed, probes=Probes(home))
+        self._snapshots = snapshots = Snapshots(home, health.rows)
+        self._billing = billing = Billing(budget, scopes, settings, clock, notify)
+        self._embedding = Embedding(
+            provider_of=provider_of, embedder_of=embedder_of, billing=billing, clock=clock, notify=notify
+        )
+        self._caching = Caching(
+            caches,
+            settings,
+            clock,
+            notify,
+            rng=rng,
+            secret=cache_secret or functools.partial(os.urandom, 32),
+            embedding=self._embedding,
+            ask=functools.partial(self._aside_answer, role="verifier"),
+            home=home,
+            usable=self._usable if answers is not None and answers.checks else None,
+        )
+        self._revalidating = Revalidating(self.complete, clock)
+        self._waiting_room = WaitingRoom(health, settings.queue)
+        declined = Declined(clock)
+        self._deciding = Deciding(
+            guards=guards, health=health, billing=billing,
+            prefixes=prefixes, clock=clock, rng=rng, notify=notify,
+            wait_for_recovery_s=settings.wait_for_recovery_s, provider_of=provider_of, declined=declined,
+        )  # fmt: skip
+        self._compressing = Compressing(
+            compressors, prefixes=prefixes, clock=clock, notify=notify, ask=self._aside_answer
+        )
+        self._asking = Asking(
+            provider_of=provider_of, health=health, billing=billing, prefixes=prefixes,
+            settings=settings, clock=clock, rng=rng, notify=notify, answers=answers,
+            queue=self._waiting_room, shared=Shared(shared, health), declined=declined,
+        )  # fmt: skip
+        self._vectors = Vectors(
+            provider_of=provider_of, embedders_of=embedders_of or (lambda name: [embedder_of(name)]),
+            deciding=self._deciding, asking=self._asking, billing=billing, health=health, embedding=self._embedding,
+        )  # fmt: skip
+
+    async def complete(self, io: IO, request: RouteRequest, strategy: Strategy) -> RouteResult:
+        """A whole answer.
+
+        Raises:
+            RoutingError: nobody could answer; or the ProviderError that must be surfaced.
+        """
+        run = self._start(request)
+        with self._traffic:
+            try:
+                result = await self._complete(io, run, strategy)
+            except BaseException as error:
+                reaper.end(error, functools.partial(self._end, run, error=error))
+                raise
+            self._end(run, result=result)
+            return result
+
+    async def open(self, io: IO, request: RouteRequest, strategy: Strategy) -> LiveStream | ReplayStream:
+        """A stream that has shown its first content: everything before that fell back unseen.
+
+        Where answers are looked at before they count (a cascade, a guard on responses), the answer is
+        made whole first and then replayed.
+        """
+        run = self._start(request)
+        with self._traffic:
+            try:
+                if (count := choices_wanted(request)) > 1:
+                    raise InvalidInputError(
+                        f"n={count} answers cannot be streamed; call complete() or acomplete(), whose result.choices "
+                        "has all of them, or leave n out"
+                    )
+                if strategy.reviews or self._deciding.checks_responses:
+                    result = await self._complete(io, run, strategy)
+                    self._end(run, result=result)
+                    return ReplayStream.of_result(result)
+                return await self._open(io, run, strategy)
+            except BaseException as error:
+                reaper.end(error, functools.partial(self._end, run, error=error))
+                raise
+
+    async def explain(self, io: IO, request: RouteRequest, strategy: Strategy) -> RouteDecision:
+        """The decision that `complete` would make now. Nobody is called, nothing is held.
+
+        Raises:
+            RoutingError: what `complete` would raise before it asks: nobody may serve it, a budget refuses it.
+        """
+        run = Run(request, self._clock)
+        self._deciding.guard_request(run)
+        pool = self._pool_of(run.request)
+        await self._compressing.compress(io, run, pool, ask=False)
+        decision = await self._deciding.decide(io, run, strategy, pool, wait=False)
+        self._billing.refuse_if_used_up(run, decision.ranked[0].candidate)
+        return final_decision(run)
+
+    async def _complete(self, io: IO, run: Run, strategy: Strategy) -> RouteResult:
+        self._deciding.guard_request(run)
+        key = await self._key(io, run, strategy)
+        if key is None:
+            return self._guarded(run, await self._fresh(io, run, strategy))
+        found = await self._caching.find(io, run, key)
+        if isinstance(found, Hit):
+            return self._guarded(run, self._cached(run, found, strategy))
+        shared: CacheEntry | None = None
+        try:
+            result = await self._fresh(io, run, strategy)
+            # What the upstream said, not what a guard makes of it for this caller: each reader's guards look anew.
+            shared = await self._caching.store(io, run, key, result)
+        finally:
+            found.land(shared)
+        return self._guarded(run, result)
+
+    def _guarded(self, run: Run, result: RouteResult) -> RouteResult:
+        """Step 11, on every way out: guards look at the answer, whether it was made now or before.
+
+        What was derived from a message that they changed goes with it.
+        """
+        if not self._deciding.checks_responses:
+            return result
+        messages = [choice.message for choice in result.choices]
+        read = [self._deciding.guard_response(run, message) for message in messages]
+        if all(after is before for after, before in zip(read, messages, strict=True)):
+            return result
+        others = tuple(
+            replace(other, message=message, logprobs=None)
+            for other, message in zip(result.others, read[1:], strict=True)
+        )
+        return replace(result, message=read[0], others=others, logprobs=None, decision=final_decision(run))
+
+    async def _open(self, io: IO, run: Run, strategy: Strategy) -> LiveStream | ReplayStream:
+        self._deciding.guard_request(run)
+        key = await self._key(io, run, strategy)
+        found: Hit | Lead = Lead() if key is None else await self._caching.find(io, run, key)
+        if isinstance(found, Hit):
+            result = self._cached(run, found, strategy)
+            self._end(run, result=result)
+            return ReplayStream(chunks_of(found.entry), result)
+        lead = found
+
+        async def keep(result: RouteResult, deltas: tuple[dict[str, Any], ...] | None) -> None:
+            shared: CacheEntry | None = None
+            try:
+                if key is not None and deltas is not None:
+                    shared = await self._caching.store(io, run, key, result, deltas)
+                self._learn(run, strategy)
+            finally:
+                lead.land(shared)
+                self._end(run, result=result)
+
+        def failed(error: BaseException) -> None:
+            lead.land()
+            self._end(run, error=error)
+
+        try:
+            opened = await self._asked(io, run, strategy, lambda chain: self._asking.open(io, run, chain))
+            return LiveStream(io, run, opened, self._asking, keep, failed, self._traffic)
+        except BaseException:
+            lead.land()
+            raise
+
+    async def _key(self, io: IO, run: Run, strategy: Strategy) -> CacheKey | None:
+        """The request's place in the caches, or None where it has none."""
+        if not self._caching.wanted(run):
+            return None
+        model = None
+        if self._caching.by_model:
+            decision = await self._deciding.decide(io, run, strategy, self._pool_of(run.request), wait=False)
+            model = decision.chosen.model.id
+        return self._caching.key(run, repr(strategy), model)
+
+    async def drain(self, io: IO, wait_s: float) -> None:
+        """Waits until nothing is under way, at most so many seconds, then ends what is left.
+
+        Streams that the caller itself holds are ended at once.
+        """
+        self._traffic.cut(io.me())
+        try:
+            await io.wait(self._traffic.quiet(), wait_s)
+        except TimeoutError:
+            _log.warning("closing did not wait longer than %g s for the requests under way", wait_s)
+        finally:
+            self._traffic.cut()
+
+    async def _fresh(self, io: IO, run: Run, strategy: Strategy) -> RouteResult:
+        """Steps 6 to 12: asks somebody."""
+        answered = await self._asked(io, run, strategy, lambda chain: self._accepted(io, run, strategy, chain))
+        answer, deployment = answered.answer, answered.permit.candidate.deployment
+        self._learn(run, strategy)
+        return result_of(
+            run,
+            answer.message, answer.finish_reason, answered.usage, deployment, answer.model,
+            logprobs=answer.logprobs, others=answer.others,
+        )  # fmt: skip
+
+    async def _asked(self, io: IO, run: Run, strategy: Strategy, ask: Callable[[Chain], Awaitable[T]]) -> T:
+        """What `ask` makes of the decision. Where everybody is at a limit, after a wait in the queue."""
+        pool = self._pool_of(run.request)
+        await self._compressing.compress(io, run, pool)
+        try:
+            while True:
+                try:
+                    decision = await self._deciding.decide(io, run, strategy, pool)
+                    return await ask(Chain(decision, logprobs=strategy.wants_logprobs))
+                except NoCandidateError as error:
+                    if not await self._waiting_room.wait(io, run, error, self._deciding.input_tokens(run)):
+                        raise
+        finally:
+            if run.ticket is not None:
+                self._waiting_room.leave(run)
+
+    async def _accepted(self, io: IO, run: Run, strategy: Strategy, chain: Chain) -> Answered:
+        """Step 10: the first answer that the strategy accepts, or the last one where nobody is left to ask."""
+        kept: Answered | None = None
+        while True:
+            try:
+                answered = await self._asking.answer(io, run, chain)
+            except RoutekitError as error:
+                if kept is None:
+                    raise
+                run.notes.append(f"kept an answer that was not accepted: nobody else could ({type(error).__name__})")
+                return kept
+            try:
+                verdict = await self._review(io, run, strategy, answered) if strategy.reviews else ACCEPT
+            except BaseException as error:  # cancelled while a judge was asked: the answer is paid all the same
+                paid = functools.partial(self._asking.ended, run, answered.permit, "cancelled", answered.usage)
+                reaper.end(error, paid)
+                raise
+            last = len(chain.failures) + len(chain.skipped) + 1 >= len(chain.candidates)
+            if verdict.action != "escalate":
+                self._asking.ended(run, answered.permit, "ok", answered.usage)
+                return answered
+            if last or run.used >= self._asking.max_attempts:
+                self._asking.ended(
+                    run, answered.permit, "ok", answered.usage, detail=f"kept although {verdict.reason}: nobody is left"
+                )
+                run.notes.append(f"the last answer was kept although {verdict.reason}")
+                return answered
+            self._asking.ended(run, answered.permit, "escalated", answered.usage, detail=verdict.reason)
+            chain.skipped.add(answered.permit.place)
+            kept = answered
+
+    async def _review(self, io: IO, run: Run, strategy: Strategy, answered: Answered) -> Verdict:
+        verdict = self._verdict(run, strategy, answered)
+        if verdict.action != "consult" or verdict.request is None:
+            return verdict
+        price = answered.permit.candidate.deployment.model.price
+        run.unbilled_nanos = (
+            0 if price is None else price.cost_nanos(answered.usage, service=answered.permit.candidate.work.service)
+        )
+        try:
+            consulted = await self._consult(io, run, verdict.request)
+        except RoutekitError as error:
+            run.notes.append(f"the judge could not be asked ({type(error).__name__}); the answer was accepted unseen")
+            if self._notify:
+                self._notify(
+                    PluginBypassed(
+                        request_id=run.id, at=self._clock.time(), kind="judge",
+                        name=verdict.request.model or "", error=type(error).__name__,
+                    )
+                )  # fmt: skip
+            return ACCEPT
+        finally:
+            run.unbilled_nanos = 0
+        return self._verdict(run, strategy, answered, consulted.answer)
+
+    def _verdict(self, run: Run, strategy: Strategy, answered: Answered, consulted: Answer | None = None) -> Verdict:
+        """What the strategy thinks of it; a strategy that fails has no say."""
+        try:
+            if consulted is None:
+                return strategy.review(run.request, answered.answer, run.attempts)
+            return strategy.review(run.request, answered.answer, run.attempts, consulted)
+        except RoutekitError:
+            raise
+        except Exception as error:
+            name = type(error).__name__
+            run.notes.append(f"strategy {strategy.name} could not review the answer ({name}); it was accepted unseen")
+            if self._notify:
+                self._notify(
+                    PluginBypassed(
+                        request_id=run.id, at=self._clock.time(), kind="strategy", name=strategy.name, error=name
+                    )
+                )
+            return ACCEPT
+
+    async def _consult(self, io: IO, run: Run, request: RouteRequest) -> Answered:
+        """Asks a judge, as an attempt of its own: held, settled and shown like every other."""
+        side = Run(request, self._clock)
+        decision = await self._deciding.decide(io, side, _AsConfigured(), self._pool_of(request))
+        answered = await self._asking.answer(io, run, Chain(decision, role="judge"))
+        self._asking.ended(run, answered.permit, "ok", answered.usage)
+        return answered
+
+    async def _aside_answer(self, io: IO, run: Run, request: RouteRequest, role: str = "compressor") -> Answer:
+        """Asks the cheapest that may serve it, on the way to something else; in half of the time that is left."""
+        left_s = run.deadline.remaining_s()
+        side = run.aside(within(request, None if left_s is None else left_s / 2), self._clock)
+        try:
+            decision = await self._deciding.decide(io, side, _Cheapest(), self._pool_of(side.request), wait=False)
+            answered = await self._asking.answer(io, side, Chain(decision, role=role))
+            self._asking.ended(side, answered.permit, "ok", answered.usage)
+            return answered.answer
+        finally:
+            run.took(side)
+
+    async def embed(self, io: IO, request: RouteRequest, name: str | None, *, single: bool) -> EmbeddingResult:
+        """The vectors of the request's messages: guarded, routed, held for and recorded like an answer.
+
+        Raises:
+            RoutingError: nobody could make them; or the ProviderError that must be surfaced.
+        """
+        run = self._start(request)
+        with self._traffic:
+            try:
+                result = await self._vectors.embed(io, run, name, single=single)
+            except BaseException as error:
+                reaper.end(error, functools.partial(self._end, run, error=error))
+                raise
+            self._end(run, result=result)
+            return result
+
+    def original(self, handle: str) -> str | None:
+        """The text that a compressor left a handle for."""
+        return self._compressing.original(handle)
+
+    def _usable(self, run: Run, entry: CacheEntry) -> bool:
+        """Whether the user's own checks take an answer from a cache for one, as they would if it was made now."""
+        answer = Answer(message=copied(entry.message), finish_reason=entry.finish_reason, model=entry.model)
+        return fault_of(run.request, answer, entry.usage, self._answers, run.notes) is None
+
+    def _cached(self, run: Run, hit: Hit, strategy: Strategy) -> RouteResult:
+        if hit.tier != SINGLE_FLIGHT and self._caching.is_stale(hit.entry) and run.request.cache != "only":
+            run.notes.append("the answer is older than its time; a new one is being made")
+            self._revalidating.start(run.request, strategy)
+        return result_from_cache(run, hit.entry, self._deployments.get(hit.entry.deployment), hit.tier, strategy.name)
+
+    def _learn(self, run: Run, strategy: Strategy) -> None:
+        if type(strategy).learn is not Strategy.learn and run.decision is not None:
+            try:
+                strategy.learn(run.request, run.decision, run.attempts)
+            except Exception as error:
+                run.notes.append(f"strategy {strategy.name} could not learn from it ({type(error).__name__})")
+
+    def _start(self, request: RouteRequest) -> Run:
+        run = Run(request, self._clock)
+        run.baseline = self._baseline_of
+        if self._notify:
+            self._notify(RequestStarted(request_id=run.id, at=self._clock.time(), request=request))
+        return run
+
+    def _end(
+        self, run: Run, *, result: RouteResult | EmbeddingResult | None = None, error: BaseException | None = None
+    ) -> None:
+        self._snapshots.offer()
+        if isinstance(error, BudgetExceededError):
+            error.partial = partial_of(run.request.messages)
+        if self._notify:
+            self._notify(
+                RequestEnded(
+                    request_id=run.id, at=self._clock.time(), result=result, error=error, request=run.request,
+                    attempts=tuple(run.attempts), decision=run.decision, duration_s=run.deadline.elapsed_s(),
+                )
+            )  # fmt: skip
+
+    def _baseline_of(self, run: Run) -> Deployment | None:
+        """Whom this request is compared with: the best that would do, or where nobody was ranked, of its pool."""
+        candidates: Sequence[Candidate] = run.decision.ranked.candidates if run.decision is not None else ()
+        if self._baseline is None and not candidates:
+            try:
+                pool = self._pool_of(run.request)
+            except RoutekitError:
+                return None
+            candidates = [Candidate(d, pool.qualities[d.name][0], True, NO_WORK) for d in pool.deployments]
+        return baseline_of(self._baseline, candidates)
+
+    @property
+    def closers(self) -> tuple[Callable[[], None], ...]:
+        """What frees caches, budgets and observers, in order. None of it refers to the engine or the router."""
+        shared = () if self._shared is None else (self._shared.close,)
+        return (*self._caching.closers, self._billing.close, *shared, *self._notify.closers, self._snapshots.close)
+
+
+class _AsConfigured(Strategy):
+    """Configured order: what a judge's group is asked in."""
+
+    name = "as-configured"
+
+    def rank(self, request: RouteRequest, candidates: Any, signals: Any) -> RouteDecision:
+        return self.decision(Ranking(list(candidates), [0.0] * len(candidates)), "in configured order", signals)
+
+
+class _Cheapest(Strategy):
+    """By what it is expected to cost, unknown prices last: whom the engine asks for itself."""
+
+    name = "cheapest-aside"
+
+    def rank(self, request: RouteRequest, candidates: Any, signals: Any) -> RouteDecision:
+        ordered = sorted(candidates, key=lambda c: (c.deployment.price is None, c.cost_nanos or 0))
+        return self.decision(Ranking(ordered, [0.0] * len(ordered)), "the cheapest that may serve it", signals)

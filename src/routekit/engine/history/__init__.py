@@ -1,0 +1,1 @@
+"""Pure: conversations mended and rewritten for the model that reads them next."""
