@@ -19,7 +19,8 @@ import numpy
 from rich.console import Console
 from rich.table import Table
 
-from routekit.builtin.caches.semantic.cache import LOCAL_BOUND, MeaningCache
+from routekit.builtin.caches.semantic.cache import MeaningCache
+from routekit.builtin.caches.semantic.calibration import LOCAL_BOUND
 from routekit.builtin.caches.semantic.thresholds import upper_bound
 from routekit.builtin.local_models.sentence import sentence_embedder
 from routekit.types import ZERO, CacheEntry, CacheKey, RouteRequest, Usage

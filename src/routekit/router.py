@@ -25,7 +25,8 @@ from routekit.engine.io.port import IO
 from routekit.engine.io.sync_io import SyncIO, in_event_loop, run_sync
 from routekit.engine.plan.deployments import Deployments
 from routekit.engine.stream.handles import AsyncStream, Stream
-from routekit.engine.stream.live import LiveStream, ReplayStream
+from routekit.engine.stream.live import LiveStream
+from routekit.engine.stream.replay import ReplayStream
 from routekit.errors import ConfigError, InvalidInputError, RoutekitError
 from routekit.pickling import reduced
 from routekit.plugin import Budget, Cache, OncePerKey, Provider, SemanticCache, Strategy, reaper

@@ -11,7 +11,7 @@ from tests.support.openai_server import OpenAIServer
 
 from routekit.builtin.providers.litellm import provider as litellm
 from routekit.builtin.providers.local import provider as local
-from routekit.builtin.providers.local.tools import UnsupportedRequestError
+from routekit.builtin.providers.local.grammar import UnsupportedRequestError
 from routekit.builtin.providers.openai_compatible import provider as openai_compatible
 from routekit.errors import (
     AuthenticationError,

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from routekit.builtin.providers.local import runtime as local_runtime
+from routekit.builtin.providers.local.grammar import UnsupportedRequestError
 from routekit.builtin.providers.local.provider import LocalOptions, LocalProvider, find_weights
-from routekit.builtin.providers.local.tools import UnsupportedRequestError
 from routekit.errors import (
     ContextLengthExceededError,
     InvalidRequestError,

@@ -43,7 +43,7 @@ def calibrate(
     its shadow: {"similarity": 0.93, "same": false}. The guard is applied first, as in a lookup. The texts are
     embedded by the embedder of [cache.semantic], which may cost money.
     """
-    from routekit.builtin.caches.semantic.cache import LOCAL, write_calibration
+    from routekit.builtin.caches.semantic.calibration import LOCAL, write_calibration
     from routekit.builtin.caches.semantic.thresholds import curve, lowest_bound
     from routekit.report.curve import Shown, calibration_svg
     from routekit.router import Router

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from routekit.catalog.catalog import local_deployments
+from routekit.catalog.endpoints import local_deployments
 from routekit.cli.checks.machine import LocalServer, Surroundings
 
 _HEAD = """\

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from routekit.catalog.catalog import Catalog, deployments_from_env
+from routekit.catalog.catalog import Catalog
+from routekit.catalog.endpoints import deployments_from_env
 from routekit.config.tables.budgets import SCOPE_KINDS, BudgetTable, PriceTable
 from routekit.config.trust import check_owner, folders_upwards
 from routekit.engine.attempts.answer_checks import DEFAULT, AnswerPolicy

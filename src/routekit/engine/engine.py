@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from routekit.engine.attempts.answer_checks import AnswerPolicy, fault_of
-from routekit.engine.attempts.normalize import choices_wanted
+from routekit.engine.attempts.incoming import choices_wanted
 from routekit.engine.attempts.runner import Asking
 from routekit.engine.attempts.sequence import Chain
 from routekit.engine.budget.reservations import Billing
@@ -41,7 +41,8 @@ from routekit.engine.result import final_decision, result_from_cache, result_of
 from routekit.engine.run import Run
 from routekit.engine.settings import CompressionRule, EngineSettings
 from routekit.engine.snapshots import Snapshots
-from routekit.engine.stream.live import LiveStream, ReplayStream
+from routekit.engine.stream.live import LiveStream
+from routekit.engine.stream.replay import ReplayStream
 from routekit.errors import BudgetExceededError, InvalidInputError, NoCandidateError, RoutekitError
 from routekit.plugin import Budget, Cache, Compressor, Guard, Observer, Provider, SharedState, Strategy, reaper
 from routekit.types import (

@@ -15,7 +15,7 @@ from langchain_core.language_models import LanguageModelInput, ModelProfile
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, LLMResult
+from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
@@ -27,20 +27,15 @@ from routekit.errors import InvalidInputError, RoutekitError
 from routekit.langchain.binding import RoutedBinding
 from routekit.langchain.errors import model_error
 from routekit.langchain.messages import (
-    MODEL_PROVIDER,
-    STREAMED,
-    custom_calls,
-    extras_of,
-    to_ai_message,
-    to_chunk,
     to_dicts,
-    usage_metadata,
 )
 from routekit.langchain.profile import profile_of
+from routekit.langchain.results import _chat_result, _generation_chunk, _last_chunk
 from routekit.langchain.step import SITE, CallSite, lift, step_of, with_hidden_headers
 from routekit.langchain.structured import structured
+from routekit.langchain.tools import _tool, _tool_choice
 from routekit.router import Router
-from routekit.types import Choice, Chunk, Deployment, RouteResult, count_tokens, text_tokens
+from routekit.types import Deployment, count_tokens, text_tokens
 from routekit.types.parameters import KNOWN, MEANT
 
 _PARAMS = ("temperature", "max_tokens", "top_p", "seed", "stop")
@@ -439,105 +434,10 @@ def _lifted_once(kwargs: dict[str, Any]) -> dict[str, Any]:
     return with_hidden_headers(kwargs) if SITE in kwargs or "strategy" in kwargs else lift(None, kwargs)
 
 
-def _chat_result(result: RouteResult) -> ChatResult:
-    usage = usage_metadata(result.usage)
-    info: dict[str, Any] = {"finish_reason": result.finish_reason}
-    if result.logprobs is not None:
-        info["logprobs"] = dict(result.logprobs)
-    message = to_ai_message(result.message, usage=usage, response_metadata=_metadata(result))
-    output = {
-        "token_usage": {
-            "prompt_tokens": usage["input_tokens"],
-            "completion_tokens": usage["output_tokens"],
-            "total_tokens": usage["total_tokens"],
-        },
-        "model_name": message.response_metadata["model_name"],
-    }
-    generations = [ChatGeneration(message=message, generation_info=info)]
-    generations += [_generation(choice) for choice in result.others]
-    return ChatResult(generations=generations, llm_output=output)
-
-
-def _generation(choice: Choice) -> ChatGeneration:
-    """One more of several answers. Tokens and cost are the whole call's, and stand on the first."""
-    info: dict[str, Any] = {"finish_reason": choice.finish_reason}
-    if choice.logprobs is not None:
-        info["logprobs"] = dict(choice.logprobs)
-    metadata = {"model_provider": MODEL_PROVIDER, "finish_reason": choice.finish_reason}
-    message = to_ai_message(choice.message, response_metadata=metadata)
-    return ChatGeneration(message=message, generation_info=info)
-
-
-def _metadata(result: RouteResult) -> dict[str, Any]:
-    name = result.model or (result.deployment.model.id if result.deployment else "unknown")
-    return {
-        "model_name": name,
-        "model_provider": MODEL_PROVIDER,
-        "finish_reason": result.finish_reason,
-        "routekit": result.to_dict(),
-    }
-
-
-def _generation_chunk(chunk: Chunk) -> ChatGenerationChunk | None:
-    message = to_chunk(chunk.delta)
-    if message is None:
-        return None
-    info = {"logprobs": dict(chunk.logprobs)} if chunk.logprobs else None
-    return ChatGenerationChunk(message=message, generation_info=info)
-
-
-def _last_chunk(result: RouteResult) -> ChatGenerationChunk:
-    """The end of a stream: usage, the whole story, and what an answer has beyond its pieces."""
-    extra = {key: value for key, value in extras_of(result.message).items() if key not in STREAMED}
-    said = result.message.get("content")
-    parts = [part for part in said if part.get("type") != "text"] if isinstance(said, list) else ""
-    message = AIMessageChunk(
-        content=parts,
-        additional_kwargs=extra,
-        tool_call_chunks=custom_calls(result.message),
-        usage_metadata=usage_metadata(result.usage),
-        response_metadata=_metadata(result),
-        chunk_position="last",
-    )
-    return ChatGenerationChunk(message=message)
-
-
 def _with_tags(scopes: Mapping[str, Any], tags: tuple[str, ...]) -> dict[str, Any]:
     """Scopes with the config's tags: `[[steps]]` rules and budgets by tag see them."""
     given = scopes.get("tag") or ()
     return {**scopes, "tag": list(dict.fromkeys([*([given] if isinstance(given, str) else given), *tags]))}
-
-
-def _tool(tool: Any, strict: bool | None) -> dict[str, Any]:
-    made = convert_to_openai_tool(tool, strict=strict)
-    if isinstance(tool, dict) and "cache_control" in tool and "cache_control" not in made:
-        made = {**made, "cache_control": tool["cache_control"]}  # Anthropic's mark, also on its way elsewhere
-    return made
-
-
-def _tool_choice(choice: dict[str, Any] | str | bool, tools: list[dict[str, Any]]) -> dict[str, Any] | str:
-    """Any of the usual forms as Chat Completions has it."""
-    if isinstance(choice, bool):
-        return "required" if choice else "none"
-    name: Any = choice
-    if isinstance(choice, dict):
-        kind = choice.get("type")
-        if kind in ("any", "auto", "none") and "name" not in choice:  # Anthropic
-            return "required" if kind == "any" else kind
-        name = (choice.get("function") or {}).get("name") or choice.get("name")
-        if name is None:
-            return choice
-    elif choice in ("auto", "none", "required"):
-        return choice
-    elif choice == "any":
-        return "required"
-    known = [tool.get("function", {}).get("name") or tool.get("name") or tool.get("type") for tool in tools]
-    if name not in known:
-        raise InvalidInputError(
-            f"tool_choice names {name!r}, which is not among the tools: {', '.join(map(str, known))}; "
-            "use one of them, or 'auto', 'any', 'none'"
-        )
-    return {"type": "function", "function": {"name": name}}
 
 
 def _digest(router: Router) -> str:

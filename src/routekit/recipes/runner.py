@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from routekit.builtin.local_models import weights as local_weights
-from routekit.catalog.catalog import local_deployments
+from routekit.catalog.endpoints import local_deployments
 from routekit.config import Config
 from routekit.errors import InvalidInputError, RecipeError
 from routekit.recipes.arguments import parsed

@@ -12,13 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routekit.catalog.catalog import (
-    ASSUMED_CAPABILITIES,
-    KNOWN_ENDPOINTS,
-    Catalog,
-    deployments_from_env,
-    local_deployments,
-)
+from routekit.catalog.catalog import ASSUMED_CAPABILITIES, Catalog
+from routekit.catalog.endpoints import KNOWN_ENDPOINTS, deployments_from_env, local_deployments
 from routekit.types import CAPABILITIES, Price, Tier
 
 CATALOG = Catalog.load()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.support.command_line import invoke
 from tests.support.openai_server import OpenAIServer
 
-from routekit.catalog.catalog import deployments_from_env
+from routekit.catalog.endpoints import deployments_from_env
 from routekit.cli.checks import machine as surroundings
 from routekit.cli.checks.machine import LocalServer, Surroundings, listed_models, models_of
 from routekit.cli.init import write_atomically

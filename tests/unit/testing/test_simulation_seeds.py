@@ -12,7 +12,8 @@ import pytest
 from routekit.engine.budget.reservations import Bill, Billing
 from routekit.engine.deadline import Deadline
 from routekit.engine.health.breaker import Breaker
-from routekit.engine.health.health import Health, _Place
+from routekit.engine.health.health import Health
+from routekit.engine.health.limits import _Place
 from routekit.testing import PromiseBrokenError, random_scenario, simulate, simulate_seed
 from routekit.testing.simulation.provider import SimulatedProvider
 from routekit.testing.simulation.scenario import Scenario

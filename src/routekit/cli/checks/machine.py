@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import util
 from typing import Any
 
-from routekit.catalog.catalog import deployments_from_env
+from routekit.catalog.endpoints import deployments_from_env
 
 PROBE_TIMEOUT_S = 0.5
 MOST_BYTES = 2**20

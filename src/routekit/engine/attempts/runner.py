@@ -13,7 +13,8 @@ from routekit.engine.attempts.call import TIMER_SLACK_S, call_for, output_limit,
 from routekit.engine.attempts.classify import as_provider_error, owed, short
 from routekit.engine.attempts.final_error import stopped
 from routekit.engine.attempts.hedge_budget import HedgeBudget
-from routekit.engine.attempts.normalize import answer_of, incoming
+from routekit.engine.attempts.incoming import incoming
+from routekit.engine.attempts.normalize import answer_of
 from routekit.engine.attempts.policy import Failure, next_move
 from routekit.engine.attempts.sequence import Chain, Opened, first_chunk
 from routekit.engine.attempts.time_limits import SAMPLES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from routekit.engine.attempts.normalize import Incoming
+from routekit.engine.attempts.incoming import Incoming
 from routekit.engine.attempts.policy import Failure
 from routekit.engine.history.continuation import enlarged
 from routekit.engine.history.dialect import reader_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from routekit.engine.attempts.classify import as_provider_error
@@ -13,13 +13,15 @@ from routekit.engine.attempts.runner import Asking
 from routekit.engine.attempts.sequence import Chain, Opened
 from routekit.engine.attempts.time_limits import PACE_WINDOW_S, Pace
 from routekit.engine.budget.usage import Counted, counted, counted_stream
-from routekit.engine.history.assemble import chunks_of, logprobs_of_all, message_of
+from routekit.engine.history.assemble import logprobs_of_all, message_of
 from routekit.engine.history.continuation import Joint, continuable
 from routekit.engine.history.copy import copied
 from routekit.engine.in_flight import Traffic
 from routekit.engine.io.port import IO
 from routekit.engine.result import result_of
 from routekit.engine.run import Run
+from routekit.engine.stream.replay import _with_text
+from routekit.engine.stream.segment import _Part
 from routekit.errors import (
     InvalidResponseError,
     ProviderError,
@@ -28,7 +30,7 @@ from routekit.errors import (
     RoutekitError,
     StreamInterruptedError,
 )
-from routekit.types import CacheEntry, Chunk, Message, Outcome, RouteResult, Usage
+from routekit.types import Chunk, Message, Outcome, RouteResult, Usage
 
 Keep = Callable[[RouteResult, tuple[dict[str, Any], ...] | None], Awaitable[None]]
 """Gets the result and its deltas; no deltas: not to be kept for others."""
@@ -42,29 +44,6 @@ class RunningStream(Protocol):
     async def next(self) -> Chunk | None: ...
 
     def abandon(self) -> None: ...
-
-
-class _Part:
-    """One attempt's share of a stream. Whoever claims it, and nobody else, ends the attempt."""
-
-    __slots__ = ("_claimed", "chain", "chunks", "handle", "idle_s", "incoming", "joint", "pace", "permit")
-
-    def __init__(self, opened: Opened, joint: Joint | None, pace: Pace | None) -> None:
-        self.handle = opened.handle
-        self.permit = opened.permit
-        self.chain = opened.chain
-        self.chunks = opened.chunks
-        self.idle_s = opened.idle_s
-        self.incoming = opened.incoming
-        self.joint = joint
-        self.pace = pace
-        self._claimed = threading.Lock()  # taken once; nobody waits for it
-
-    def claim(self) -> bool:
-        return self._claimed.acquire(blocking=False)
-
-    def claimed(self) -> bool:
-        return self._claimed.locked()
 
 
 class LiveStream:
@@ -363,37 +342,3 @@ class LiveStream:
             message, reason, self._counted(part).usage, part.permit.candidate.deployment, model, part.permit.ttft_s,
             logprobs=logprobs_of_all(chunks),
         )  # fmt: skip
-
-
-def _with_text(chunk: Chunk, text: str) -> Chunk:
-    delta = {key: value for key, value in chunk.delta.items() if key != "content"}
-    if text:
-        delta["content"] = text
-    return Chunk(delta, chunk.finish_reason, chunk.usage, chunk.model, chunk.logprobs)
-
-
-class ReplayStream:
-    """An answer that is already whole, handed out as a stream."""
-
-    def __init__(self, chunks: Iterable[Chunk], result: RouteResult) -> None:
-        self._chunks = iter(chunks)
-        self._result = result
-        self.result: RouteResult | None = None
-
-    @classmethod
-    def of_result(cls, result: RouteResult) -> ReplayStream:
-        """From a result that was made whole before it was handed out."""
-        entry = CacheEntry(
-            message=result.message, finish_reason=result.finish_reason, usage=result.usage, cost=result.cost,
-            model=result.model, deployment="", created_at=0.0,
-        )  # fmt: skip
-        return cls(chunks_of(entry), result)
-
-    async def next(self) -> Chunk | None:
-        chunk = next(self._chunks, None)
-        if chunk is None:
-            self.result = self._result
-        return chunk
-
-    def abandon(self) -> None:
-        self._chunks = iter(())

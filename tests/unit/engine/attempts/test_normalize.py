@@ -10,17 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routekit.engine.attempts.normalize import (
-    BYTES_PER_TOKEN,
-    MOST_CHARACTERS,
-    SLACK,
-    Incoming,
-    answer_of,
-    choices_wanted,
-    logprobs_of,
-    message_from,
-    name_of,
-)
+from routekit.engine.attempts.incoming import BYTES_PER_TOKEN, MOST_CHARACTERS, SLACK, Incoming, choices_wanted
+from routekit.engine.attempts.normalize import answer_of, logprobs_of, message_from, name_of
 from routekit.errors import InvalidResponseError
 from routekit.plugin.deltas import add_up
 from routekit.plugin.finishreason import finish_reason_of

@@ -15,19 +15,19 @@ import sys
 import threading
 import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from time import monotonic
 from typing import Any, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 from pydantic import Field, field_validator
 
+from routekit.builtin.providers.litellm.convert import _answer, _embeddings
 from routekit.builtin.providers.litellm.errors import classify
 from routekit.builtin.providers.litellm.quiet import quiet
 from routekit.builtin.providers.litellm.redirects import refuse_redirects
 from routekit.builtin.providers.litellm.request import copied, parameters
-from routekit.errors import InvalidResponseError, ProviderError, ProviderSetupError, ProviderTimeoutError
+from routekit.builtin.providers.litellm.stream import _AsyncStream, _ChunkReader, _close, _StreamClock
+from routekit.errors import ProviderError, ProviderSetupError
 from routekit.plugin import (
     Embeddings,
     Once,
@@ -39,15 +39,11 @@ from routekit.plugin import (
     offload,
     refuse_secrets_in_url,
 )
-from routekit.plugin.finishreason import finish_reason_of
-from routekit.types import Answer, Choice, Chunk, Deployment, Message, Usage
-from routekit.types.reported import read_usage
+from routekit.types import Answer, Chunk, Deployment
 from routekit.types.sending import changed_params
 
 _LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
-_KEPT_HEADERS = ("ratelimit", "retry-after", "request-id", "trace-id")
 _BUILT_LATE = ("Message", "Delta", "Choices", "StreamingChoices", "ModelResponse", "ModelResponseStream", "Usage")
-_OF_THE_ANSWER = ("citations", "search_results", "related_questions", "images", "videos")
 _MCP_SWITCH = "_skip_mcp_handler"
 
 
@@ -282,119 +278,6 @@ class LitellmProvider(Provider):
         return failure
 
 
-class _AsyncStream:
-    """An asynchronous stream that can be left at any time, from code that may not wait, too."""
-
-    def __init__(self, provider: LitellmProvider, call: ProviderCall) -> None:
-        self._provider, self._call = provider, call
-        self._clock = _StreamClock(call)
-        self._source: Any = None
-        self._reader: _ChunkReader | None = None
-        self._pending: list[Chunk] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._closing: asyncio.Task[None] | None = None
-        self._done = False
-
-    def __aiter__(self) -> _AsyncStream:
-        return self
-
-    async def __anext__(self) -> Chunk:
-        while not self._pending:
-            if self._done:
-                raise StopAsyncIteration
-            try:
-                async with asyncio.timeout(self._clock.left()):
-                    await self._read_on()
-            except Exception as error:
-                failure = self._provider._failure(error, self._call.deployment, self._call)
-            except BaseException:  # cancelled
-                self.close()
-                raise
-            else:
-                continue
-            await self.aclose()
-            raise failure
-        chunk = self._pending.pop(0)
-        self._clock.saw(chunk)
-        return chunk
-
-    async def _read_on(self) -> None:
-        if self._reader is None:
-            self._loop = asyncio.get_running_loop()
-            request = self._provider._request(self._call, stream=True)
-            litellm = await self._provider._ready()
-            self._source = await litellm.acompletion(**request)
-            self._reader = _ChunkReader(self._source)
-        try:
-            raw = await anext(self._source)
-        except StopAsyncIteration:
-            self._reader.end()
-            self._done = True
-            await _aclose(self._source)
-            return
-        self._pending.extend(self._reader.read(raw))
-
-    async def aclose(self) -> None:
-        """Frees the connection. May be called at any time and again."""
-        self._done = True
-        self._pending.clear()
-        source, self._source = self._source, None
-        await _aclose(source)
-
-    def close(self) -> None:
-        """Like `aclose`, as a task of the stream's event loop: it does not wait."""
-        self._done = True
-        loop = self._loop
-        if self._source is None or loop is None or loop.is_closed():
-            return
-
-        def start() -> None:
-            self._closing = loop.create_task(self.aclose())
-
-        loop.call_soon_threadsafe(start)
-
-
-class _ChunkReader:
-    """Turns litellm's chunks into ours, and notices what litellm covers up.
-
-    Where a provider breaks off without a finish reason, litellm adds "stop"; where it reports no
-    usage, litellm counts. The first becomes an error, the second is marked as estimated.
-    """
-
-    def __init__(self, source: Any) -> None:
-        self._source = source
-        self._finished = False
-
-    def read(self, raw: Any) -> Iterator[Chunk]:
-        usage = None
-        if (reported := getattr(raw, "usage", None)) is not None:
-            tier = getattr(raw, "service_tier", None)
-            usage = usage_of(_plain(reported), tier, estimated=self._counted_by_litellm())
-        choice: Any = next((choice for choice in raw.choices if not getattr(choice, "index", 0)), None)
-        delta = _plain(choice.delta) if choice is not None and choice.delta is not None else {}
-        reason = getattr(choice, "finish_reason", None)
-        if reason and not self._ended_by_provider():
-            raise InvalidResponseError("the stream broke off without a finish reason")
-        self._finished = self._finished or bool(reason)
-        logprobs = _plain(choice.logprobs) if getattr(choice, "logprobs", None) is not None else None
-        delta.update(_beside(raw))
-        if delta or reason or usage is not None:
-            # Chunks repeat the requested model; the one that served stands in the hidden parameters.
-            yield Chunk(delta, reason, usage, _hidden(raw).get("provider_response_model"), logprobs)
-
-    def end(self) -> None:
-        if not self._finished:
-            raise InvalidResponseError("the stream ended without a finish reason")
-
-    def _ended_by_provider(self) -> bool:
-        source = self._source
-        return bool(getattr(source, "received_finish_reason", True) or getattr(source, "intermittent_finish_reason", 0))
-
-    def _counted_by_litellm(self) -> bool:
-        seen: list[Any] = getattr(self._source, "chunks", None) or []
-        return bool(seen) and not any(getattr(chunk, "usage", None) for chunk in seen)
-
-
 class _ClientOfThisLoop:
     """In place of litellm's one asynchronous client for the streams of many vendors (`module_level_aclient`).
 
@@ -407,31 +290,6 @@ class _ClientOfThisLoop:
 
         client = get_async_httpx_client(llm_provider="routekit", params={"client_alias": "of this event loop"})
         return getattr(client, name)
-
-
-class _StreamClock:
-    """How long a stream may still take: as a whole, and until its first content."""
-
-    def __init__(self, call: ProviderCall) -> None:
-        now = monotonic()
-        self._whole = None if call.timeout_s is None else now + call.timeout_s
-        self._first = None if call.first_token_timeout_s is None else now + call.first_token_timeout_s
-
-    def saw(self, chunk: Chunk) -> None:
-        if chunk.has_content:
-            self._first = None
-
-    def left(self) -> float | None:
-        """Seconds until the nearer of the two limits, None without any."""
-        limits = [limit for limit in (self._whole, self._first) if limit is not None]
-        return max(0.001, min(limits) - monotonic()) if limits else None
-
-    def check(self) -> None:
-        now = monotonic()
-        if self._first is not None and now > self._first:
-            raise ProviderTimeoutError("no content arrived within the limit for the first token")
-        if self._whole is not None and now > self._whole:
-            raise ProviderTimeoutError("the stream took longer than its time limit")
 
 
 _lock = threading.Lock()
@@ -535,115 +393,6 @@ async def _aclose_client(client: Any) -> None:
             await result
     except Exception:
         logging.getLogger("routekit").debug("closing a client of litellm failed", exc_info=True)
-
-
-def _streams(source: Any) -> Iterator[Any]:
-    """What holds the connection: litellm's own `aclose` leaves the innermost open for some providers."""
-    inner = getattr(source, "completion_stream", None)
-    for stream in (getattr(inner, "streaming_response", None), inner, source):
-        if stream is not None:
-            yield stream
-
-
-def _close(source: Any) -> None:
-    for stream in _streams(source):
-        if (close := getattr(stream, "close", None)) is not None:
-            try:
-                close()
-            except Exception:
-                logging.getLogger("routekit").debug("closing a stream failed", exc_info=True)
-
-
-async def _aclose(source: Any) -> None:
-    for stream in list(_streams(source)):
-        if (close := getattr(stream, "aclose", None) or getattr(stream, "close", None)) is not None:
-            try:
-                result = close()
-                if hasattr(result, "__await__"):
-                    await result
-            except Exception:
-                logging.getLogger("routekit").debug("closing a stream failed", exc_info=True)
-
-
-def _answer(response: Any) -> Answer:
-    """An `Answer` whose message has all that the provider said: thinking blocks, signatures, citations."""
-    if not getattr(response, "choices", None):
-        raise InvalidResponseError("the provider answered without a choice")
-    choice = response.choices[0]
-    message = cast("Message", _plain(choice.message))
-    message.setdefault("content", None)
-    for call in message.get("tool_calls") or ():
-        # It belongs into deltas; strict endpoints refuse it when it comes back.
-        cast("dict[str, Any]", call).pop("index", None)
-    message.update(_beside(response))  # type: ignore[typeddict-item]  # what a vendor adds
-    reported = getattr(response, "usage", None)
-    hidden = _hidden(response)
-    logprobs = getattr(choice, "logprobs", None)
-    return Answer(
-        message=message,
-        finish_reason=_reason(choice),
-        usage=None if reported is None else usage_of(_plain(reported), getattr(response, "service_tier", None)),
-        model=hidden.get("provider_response_model") or response.model,
-        logprobs=_plain(logprobs) if logprobs is not None else None,
-        headers=_headers(hidden.get("additional_headers") or {}),
-        others=tuple(
-            Choice(
-                message=cast("Message", _plain(other.message)),
-                finish_reason=_reason(other),
-                logprobs=_plain(found) if (found := getattr(other, "logprobs", None)) is not None else None,
-                index=place,
-            )
-            for place, other in enumerate(response.choices[1:], start=1)
-        ),
-    )
-
-
-def _reason(choice: Any) -> Any:
-    """The finish reason. Words that litellm does not know become "stop" there, also those for a failure."""
-    native = (getattr(choice, "provider_specific_fields", None) or {}).get("native_finish_reason")
-    return native if finish_reason_of(native) in ("error", "length", "content_filter") else choice.finish_reason
-
-
-def _beside(response: Any) -> dict[str, Any]:
-    """What a vendor puts beside the choices that belongs to the answer, such as Perplexity's citations."""
-    found = ((key, getattr(response, key, None)) for key in _OF_THE_ANSWER)
-    return {key: value for key, value in found if value}
-
-
-def usage_of(reported: Mapping[str, Any], tier: Any = None, *, estimated: bool = False) -> Usage | None:
-    """Inclusive buckets from litellm's usage; None where it is all zero, which litellm says for "not reported".
-
-    A `cost` in it is litellm's own reckoning more often than the provider's word, and cannot be told from it.
-    """
-    usage = read_usage(reported, tier)
-    return None if usage is None else replace(usage, estimated=estimated or usage.estimated, reported_nanos=None)
-
-
-def _embeddings(response: Any) -> Embeddings:
-    rows = sorted((_plain(row) for row in response.data), key=lambda row: int(row.get("index") or 0))
-    usage = _plain(response.usage) if getattr(response, "usage", None) is not None else {}
-    return Embeddings(
-        vectors=tuple(tuple(float(x) for x in row["embedding"]) for row in rows),
-        input_tokens=None if (read := read_usage(usage)) is None else read.total_tokens,
-        model=getattr(response, "model", None),
-    )
-
-
-def _headers(found: Mapping[str, Any]) -> dict[str, str]:
-    plain = {str(name).lower().removeprefix("llm_provider-"): str(value) for name, value in found.items()}
-    return {name: value for name, value in plain.items() if any(part in name for part in _KEPT_HEADERS)}
-
-
-def _hidden(response: Any) -> Mapping[str, Any]:
-    return getattr(response, "_hidden_params", None) or {}
-
-
-def _plain(value: Any) -> dict[str, Any]:
-    """One of litellm's objects as a dictionary, without keys that say nothing."""
-    if isinstance(value, Mapping):
-        return {str(key): item for key, item in value.items() if item is not None}
-    found: dict[str, Any] = value.model_dump(exclude_none=True, warnings=False)
-    return found
 
 
 PLUGIN = ProviderPlugin(

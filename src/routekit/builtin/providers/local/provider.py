@@ -27,6 +27,7 @@ from routekit.builtin.local_models.weights import (
     weights_or_error,
 )
 from routekit.builtin.providers.local.best_of import Select
+from routekit.builtin.providers.local.grammar import UnsupportedRequestError
 from routekit.builtin.providers.local.runtime import (
     SLOTS,
     Runtime,
@@ -39,7 +40,7 @@ from routekit.builtin.providers.local.runtime import (
 )
 from routekit.builtin.providers.local.stream import AsyncReading, ChunkReader, Clock, Gathered, Work, read
 from routekit.builtin.providers.local.tool_choice import narrowed
-from routekit.builtin.providers.local.tools import Plan, UnsupportedRequestError, plan
+from routekit.builtin.providers.local.tools import Plan, plan
 from routekit.errors import (
     InvalidInputError,
     InvalidRequestError,

@@ -13,8 +13,9 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from routekit.builtin.providers.local.best_of import Sample, Select, choose
+from routekit.builtin.providers.local.grammar import UnsupportedRequestError
 from routekit.builtin.providers.local.runtime import StopSignal
-from routekit.builtin.providers.local.tools import AnswerText, Plan, UnsupportedRequestError, parse
+from routekit.builtin.providers.local.tools import AnswerText, Plan, parse
 from routekit.errors import (
     ContextLengthExceededError,
     InvalidRequestError,

@@ -23,8 +23,10 @@ from routekit.types import Deployment
 from routekit.types.sending import answers_of, sent_params
 
 if TYPE_CHECKING:
-    from routekit.builtin.providers.openai_compatible.async_client import AsyncClient, AsyncStream
-    from routekit.builtin.providers.openai_compatible.sync_client import SyncClient, SyncStream
+    from routekit.builtin.providers.openai_compatible.async_client import AsyncClient
+    from routekit.builtin.providers.openai_compatible.async_stream import AsyncStream
+    from routekit.builtin.providers.openai_compatible.sync_client import SyncClient
+    from routekit.builtin.providers.openai_compatible.sync_stream import SyncStream
 
 
 _EMBEDDING_LIMITS = {"googleapis": (100, 300_000), "cohere": (96, 300_000), "voyage": (1000, 120_000)}
@@ -64,12 +66,12 @@ class OpenAICompatible(Provider):
         return read_reply(payload, call, headers, redaction(client.endpoint, call.headers))
 
     def stream(self, call: ProviderCall) -> SyncStream:
-        from routekit.builtin.providers.openai_compatible.sync_client import SyncStream
+        from routekit.builtin.providers.openai_compatible.sync_stream import SyncStream
 
         return SyncStream(self._sync or self._sync_client(), call, self._body(call, stream=True))
 
     def astream(self, call: ProviderCall) -> AsyncStream:
-        from routekit.builtin.providers.openai_compatible.async_client import AsyncStream
+        from routekit.builtin.providers.openai_compatible.async_stream import AsyncStream
 
         return AsyncStream(self._async or self._async_client(), call, self._body(call, stream=True))
 

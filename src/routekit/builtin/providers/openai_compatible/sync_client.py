@@ -18,36 +18,36 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import io
 import os
 import threading
-from collections import deque
-from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as URLLib3TimeoutError
 from urllib3.util import parse_url
 
 from routekit.builtin.providers.errors import classify
 from routekit.builtin.providers.openai_compatible.clients import SharedClients, pool_is_full
+from routekit.builtin.providers.openai_compatible.http1 import (
+    _READ_BYTES,
+    AnyResponse,
+    Response,
+    _head,
+    _Pool,
+    _TLSPool,
+)
 from routekit.builtin.providers.openai_compatible.options import Endpoint, headers_of_call, redaction
-from routekit.builtin.providers.openai_compatible.sse import ChunkReader
 from routekit.builtin.providers.openai_compatible.wire import ERROR_BODY_BYTES, Body, kept_headers
 from routekit.errors import ProviderError, ProviderTimeoutError, ProviderUnavailableError
-from routekit.plugin import Chunk, ProviderCall, reaper, reset_after_fork
+from routekit.plugin import reset_after_fork
 from routekit.types.headers import NO_HEADERS, CallHeaders
 
 _IDLE_S = 60.0
 """Connections unused for this long are dropped: a firewall between may have forgotten them without a word."""
 
-_READ_BYTES = 65_536
-_LINE_BYTES = 65_536
-_HEADER_LINES = 100
 _FAILURES = (HTTPError, http.client.HTTPException, OSError, ValueError, AttributeError)
 """The last two are what a pool or response says that another thread closed."""
 
@@ -57,205 +57,6 @@ _UNREACHED = (
     urllib3.exceptions.ProxyError,
 )  # fmt: skip
 """Of a request that ends so, nothing was sent."""
-
-
-class BoundedSocket:
-    """A socket whose timeout is a deadline: `settimeout(t)` bounds all that follows, not each read, to t seconds."""
-
-    def __init__(self, sock: Any) -> None:
-        self._sock = sock
-        self._by: float | None = None
-
-    def settimeout(self, timeout_s: float | None) -> None:
-        self._by = None if timeout_s is None else monotonic() + timeout_s
-        self._sock.settimeout(timeout_s)
-
-    def arm(self) -> None:
-        """Gives the next operation what is left of the time."""
-        if self._by is not None:
-            left = self._by - monotonic()
-            if left <= 0:
-                raise TimeoutError("timed out")
-            self._sock.settimeout(left)
-
-    def sendall(self, data: Any) -> None:
-        self.arm()
-        self._sock.sendall(data)
-
-    def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_BoundedReader(self, self._sock.makefile(mode, buffering=0)), _READ_BYTES)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sock, name)
-
-
-class _BoundedReader(io.RawIOBase):
-    """The reading side. Keeps the socket's own reader, which counts as a user of the socket."""
-
-    def __init__(self, sock: BoundedSocket, raw: Any) -> None:
-        self._sock = sock
-        self._raw = raw
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        self._sock.arm()
-        count: int | None = self._raw.readinto(buffer)
-        return count
-
-    def close(self) -> None:
-        if not self.closed:
-            self._raw.close()
-        super().close()
-
-
-class _Connection(HTTPConnection):
-    bounded: BoundedSocket | None = None
-
-    def connect(self) -> None:
-        super().connect()
-        self.bounded = BoundedSocket(self.sock)
-        self.sock = self.bounded  # a socket in all that http.client uses
-
-
-class _TLSConnection(HTTPSConnection):
-    bounded: BoundedSocket | None = None
-
-    def connect(self) -> None:
-        super().connect()
-        self.bounded = BoundedSocket(self.sock)
-        self.sock = self.bounded
-
-
-class _Pool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TLSPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _TLSConnection
-
-
-class Response(http.client.HTTPResponse):
-    """A response on a connection of urllib3's pool: http.client's body, with `headers` as a dict, names in lower case.
-
-    http.client reads headers with the parser for e-mail, at 20 microseconds a response.
-    Beyond that, `release_conn` gives the connection back, and a body that ends before its announced length fails.
-    """
-
-    def __init__(self, connection: Any, pool: Any) -> None:
-        super().__init__(connection.sock, method="POST")
-        self.connection = connection
-        self._pool = pool
-        self._complete = False
-
-    def begin(self) -> None:
-        """Reads status line and headers.
-
-        Raises:
-            http.client.HTTPException: this is no HTTP/1, or a head without end.
-        """
-        status = 100
-        while status < 200:  # "Continue" and "Early Hints" come before the response proper
-            version, status = self._read_status_line()
-            headers = self._read_headers()
-        self.code = self.status = status
-        self.version = version
-        self.headers = self.msg = headers  # type: ignore[assignment]  # a dict is enough for http.client too
-        codings = headers.get("transfer-encoding", "").lower().split(",")
-        self.chunked = codings[-1].strip() == "chunked"  # the last one frames the body (RFC 9112, section 6.3)
-        self.chunk_left = None
-        length = headers.get("content-length", "")
-        self.length = int(length) if length.isdecimal() and not self.chunked else None
-        if status in (204, 304):
-            self.length = 0
-        kept = headers.get("connection", "").lower()
-        closes = "close" in kept if version == 11 else "keep-alive" not in kept
-        self.will_close = closes or (self.length is None and not self.chunked)
-
-    def _read_status_line(self) -> tuple[int, int]:
-        line = self.fp.readline(_LINE_BYTES)
-        if not line:
-            raise http.client.RemoteDisconnected("Remote end closed connection without response")
-        version, _, rest = line.partition(b" ")
-        digits = rest.strip()[:3]
-        if not version.startswith(b"HTTP/1.") or len(digits) != 3 or not digits.isdigit():
-            raise http.client.BadStatusLine(line[:100].decode("latin-1"))
-        return 10 if version == b"HTTP/1.0" else 11, int(digits)
-
-    def _read_headers(self) -> dict[str, str]:
-        readline, headers, name = self.fp.readline, dict[str, str](), ""
-        for _ in range(_HEADER_LINES + 1):
-            line = readline(_LINE_BYTES).decode("latin-1")
-            if line in ("\r\n", "\n"):
-                return headers
-            if not line.endswith("\n"):
-                raise http.client.HTTPException("the head of the response is cut off, or a line of it too long")
-            if line[0] in " \t":  # the old way to go on with a value
-                headers[name] = f"{headers.get(name, '')} {line.strip()}"
-                continue
-            name, _, value = line.partition(":")
-            name, value = name.strip().lower(), value.strip()
-            if name not in headers:
-                headers[name] = value
-            elif name != "content-length" or headers[name] != value:
-                headers[name] += f", {value}"
-        raise http.client.HTTPException(f"got more than {_HEADER_LINES} headers")
-
-    def read(self, amt: int | None = None) -> bytes:
-        return self._checked(super().read(amt))
-
-    def read1(self, n: int = -1) -> bytes:
-        return self._checked(super().read1(n))
-
-    def _checked(self, data: bytes) -> bytes:
-        """`data`; where it is empty, the body is over, and must be whole."""
-        if not data:
-            if self.length:
-                raise http.client.IncompleteRead(b"", self.length)
-            self._complete = True
-        return data
-
-    def release_conn(self) -> None:
-        """Gives the connection back: open if the body was read to its end and the server keeps it, else closed."""
-        connection, self.connection = self.connection, None
-        if connection is not None:
-            self.close()
-            if self.will_close or not self._complete:
-                connection.close()
-            self._pool._put_conn(connection)  # a closed one opens anew when its turn comes
-
-
-AnyResponse = Response | urllib3.BaseHTTPResponse
-"""Direct or through a proxy: `status`, `headers`, `read`, `read1`, `close` and `release_conn` of both are alike."""
-
-
-class _HeadWriter(http.client.HTTPConnection):
-    """Keeps what it would send."""
-
-    written = b""
-
-    def send(self, data: Any) -> None:
-        self.written += data
-
-
-def _head(url: str, headers: dict[str, str]) -> bytes:
-    """A POST's head, as http.client writes and checks it, but for the length, which goes in by ``%``.
-
-    Raises:
-        ValueError: a header cannot be sent.
-        http.client.HTTPException: nor can the address.
-    """
-    parts = urlsplit(url)
-    writer = _HeadWriter(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
-    writer.default_port = 443 if parts.scheme == "https" else 80
-    target = parse_url(url).request_uri  # percent-encoded where need be
-    given = {name.lower() for name in headers}
-    writer.putrequest("POST", target, skip_host="host" in given, skip_accept_encoding="accept-encoding" in given)
-    for name, value in headers.items():
-        writer.putheader(name, value)
-    writer.endheaders()
-    return writer.written[:-2].replace(b"%", b"%%") + b"Content-Length: %d\r\n\r\n"
 
 
 class SyncClient:
@@ -454,125 +255,6 @@ def _left_s(by: float) -> float:
     if left_s <= 0:
         raise TimeoutError("timed out")
     return left_s
-
-
-class SyncStream:
-    """The chunks of one answer. `close` frees the connection at once."""
-
-    def __init__(self, client: SyncClient, call: ProviderCall, body: bytes) -> None:
-        self._client = client
-        self._call = call
-        self._body = body
-        self._reader = ChunkReader(call, client.limit, redaction(client.endpoint, call.headers))
-        self._ready: deque[Chunk] = deque()
-        self._headers: Mapping[str, str] = {}
-        self._response: AnyResponse | None = None
-        self._bounded: BoundedSocket | None = None
-        self._over = False
-        self._by: float | None = None
-        self._first_by: float | None = None
-        self._idle_by: float | None = None
-        self._tail_by: float | None = None
-        self._tail_s = 0.0
-        reaper.start()
-
-    def __iter__(self) -> SyncStream:
-        return self
-
-    def __next__(self) -> Chunk:
-        ready = self._ready
-        if ready:
-            return ready.popleft()
-        if self._call.idle_timeout_s is not None:
-            self._idle_by = monotonic() + self._call.idle_timeout_s
-        while not self._over:
-            try:
-                received = self._receive()
-            except BaseException:
-                self.close()
-                raise
-            reader = self._reader
-            if received:
-                ready.extend(reader.feed(received))
-            else:
-                self.close()
-                ready.extend(reader.end())
-            if self._headers and ready:
-                ready[0].headers, self._headers = self._headers, {}
-            if reader.error is not None:
-                self.close()
-            if ready:
-                return ready.popleft()
-        error, self._reader.error = self._reader.error, None
-        if error is not None:
-            raise error
-        raise StopIteration
-
-    def _receive(self) -> bytes:
-        """The next bytes; none at the end, or once there is nothing to wait for."""
-        failure: ProviderError
-        try:
-            if self._response is None:
-                self._open()
-            assert self._response is not None
-            if self._bounded is not None:
-                self._bounded.settimeout(self._patience_s())
-            received = self._response.read1(_READ_BYTES)
-            if not received:
-                self._response.release_conn()
-            return received
-        except _FAILURES as error:
-            if self._reader.finished:  # the answer is complete; only its tail is missing
-                return b""
-            failure = self._client.failure(error, self._call.deployment.name, self._call.headers)
-        raise failure
-
-    def _patience_s(self) -> float:
-        """How long to wait now: for silence, the first content, the tail, and never beyond the whole limit."""
-        reader, now = self._reader, monotonic()
-        wait_s = self._client.read_timeout_s
-        if reader.finished or reader.done:
-            tail_s = reader.tail_s(self._client.endpoint.options.stream_usage)
-            if self._tail_by is None or tail_s != self._tail_s:
-                self._tail_s, self._tail_by = tail_s, now + tail_s
-            wait_s = self._tail_by - now
-        elif not reader.content and self._first_by is not None:
-            wait_s = min(wait_s, self._first_by - now)
-        elif reader.content and self._idle_by is not None:
-            wait_s = min(wait_s, self._idle_by - now)
-        if self._by is not None:
-            wait_s = min(wait_s, self._by - now)
-        if wait_s <= 0:
-            raise TimeoutError("timed out")
-        return wait_s
-
-    def _open(self) -> None:
-        call, client, now = self._call, self._client, monotonic()
-        if call.timeout_s is not None:
-            self._by = now + call.timeout_s
-        if call.first_token_timeout_s is not None:
-            self._first_by = now + call.first_token_timeout_s
-        response = client.send(self._body, self._patience_s(), headers=call.headers)
-        self._response, self._body = response, b""
-        self._bounded = getattr(response.connection, "bounded", None)
-        name = call.deployment.name
-        if response.status != 200:
-            raise client.refusal(response, client.read(response, name), name, call, call.headers)
-        self._reader.expect(response.headers.get("content-encoding"))
-        self._headers = kept_headers(response.headers.items())
-
-    def close(self) -> None:
-        """Ends the stream. A connection whose answer was read to the end went back to the pool."""
-        self._over = True
-        response, self._response = self._response, None
-        if response is not None:
-            with contextlib.suppress(*_FAILURES):
-                response.close()
-                response.release_conn()
-
-    def __del__(self) -> None:
-        if getattr(self, "_response", None) is not None:
-            reaper.later(self.close)
 
 
 CLIENTS = SharedClients(SyncClient)

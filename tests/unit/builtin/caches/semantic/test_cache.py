@@ -9,7 +9,8 @@ from typing import Any
 import numpy
 import pytest
 
-from routekit.builtin.caches.semantic.cache import MeaningCache, calibrated_bound, same_answer, write_calibration
+from routekit.builtin.caches.semantic.cache import MeaningCache, same_answer
+from routekit.builtin.caches.semantic.calibration import calibrated_bound, write_calibration
 from routekit.errors import ConfigError
 from routekit.plugin import Cache
 from routekit.testing import VirtualClock

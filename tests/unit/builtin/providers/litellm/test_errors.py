@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routekit import errors
+from routekit.builtin.providers.litellm.convert import usage_of
 from routekit.builtin.providers.litellm.errors import TABLE, classify, redacted
-from routekit.builtin.providers.litellm.provider import usage_of
 from routekit.types import Usage
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")

@@ -11,20 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routekit.builtin.providers.local.best_of import Sample, choose, normalised
+from routekit.builtin.providers.local.grammar import UnsupportedRequestError, answer_schema, enforceable, reply_schema
+from routekit.builtin.providers.local.prompt import instructions, render, signature
 from routekit.builtin.providers.local.tool_choice import THRESHOLD, narrowed
-from routekit.builtin.providers.local.tools import (
-    AnswerText,
-    UnsupportedRequestError,
-    answer_schema,
-    choose_tools,
-    enforceable,
-    instructions,
-    parse,
-    plan,
-    render,
-    reply_schema,
-    signature,
-)
+from routekit.builtin.providers.local.tools import AnswerText, choose_tools, parse, plan
 from routekit.errors import InvalidRequestError
 
 WEATHER: dict[str, Any] = {

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from routekit.builtin.providers.openai_compatible.sync_client import Response, _head
+from routekit.builtin.providers.openai_compatible.http1 import Response, _head
 
 
 class _Pool:
