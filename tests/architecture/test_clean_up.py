@@ -16,7 +16,7 @@ SOURCES = sorted([*ROOT.glob("src/routekit/**/*.py"), *ROOT.glob("plugins/*/src/
 IN_FINALIZERS = {"later", "getattr", "partial", "os.close", "contextlib.suppress"}
 """What a finalizer may call: handing over, looking at itself, and one system call without a lock."""
 
-FLAGS = {("live.py", "_claimed"), ("live.py", "_over"), ("runtime.py", "_changed")}
+FLAGS = {("segment.py", "_claimed"), ("live.py", "_over"), ("runtime.py", "_changed")}
 """Locks that nobody waits for; and those of a queue that is made anew with its runtime."""
 
 
@@ -96,3 +96,10 @@ def test_the_engine_holds_under_a_collector_that_runs_anywhere(tests: str, tmp_p
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
     )  # fmt: skip
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-1000:]
+
+
+def test_no_property_is_computed_under_a_lock_of_its_class() -> None:
+    for file, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Name, ast.Attribute)) and ast.unparse(node).endswith("cached_property"):
+                raise AssertionError(f"{file.name}: cached_property has a lock that outlives a fork; use KeptProperty")

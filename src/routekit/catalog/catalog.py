@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cache
 from importlib import metadata, resources, util
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 from routekit.catalog.endpoints import KNOWN_ENDPOINTS, _endpoint_at
 from routekit.catalog.litellm_prices import _MAP_FILE, _count, _price, _read_map
 from routekit.errors import InvalidInputError
+from routekit.plugin.once import KeptProperty
 from routekit.types import CAPABILITIES, Model, Price
 
 ASSUMED_CAPABILITIES = frozenset({"chat", "streaming", "tools", "json_schema", "json_object"})
@@ -63,7 +64,7 @@ class Catalog:
         """The catalogue of this installation, shared by the whole process."""
         return _installed()
 
-    @cached_property
+    @KeptProperty
     def source(self) -> str:
         """How the price map is cited: "litellm 1.106.2 price map"."""
         if self._given is not None:
@@ -73,7 +74,7 @@ class Catalog:
         except metadata.PackageNotFoundError:
             return "litellm price map"
 
-    @cached_property
+    @KeptProperty
     def as_of(self) -> str:
         """The day (YYYY-MM-DD) on which the price map came to this machine, for it has no date; "" where unknown."""
         if self._given is not None:
@@ -84,13 +85,13 @@ class Catalog:
             return ""
         return dt.datetime.fromtimestamp(file.stat().st_mtime, dt.UTC).date().isoformat()
 
-    @cached_property
+    @KeptProperty
     def entries(self) -> Mapping[str, Mapping[str, Any]]:
         """The price map, text and embedding models only; empty where litellm is not installed."""
         entries = self._given if self._given is not None else _read_map()
         return {key: entry for key, entry in entries.items() if entry.get("mode", "chat") in _MODES}
 
-    @cached_property
+    @KeptProperty
     def local_models(self) -> Mapping[str, Mapping[str, Any]]:
         """routekit's own table of local models, by name."""
         text = resources.files("routekit").joinpath("data/local_models.json").read_text(encoding="utf-8")
@@ -184,7 +185,7 @@ class Catalog:
             return rest
         return None
 
-    @cached_property
+    @KeptProperty
     def _vendors(self) -> frozenset[str]:
         return frozenset(str(entry.get("litellm_provider")) for entry in self.entries.values()) | {
             endpoint.vendor for endpoint in KNOWN_ENDPOINTS

@@ -14,6 +14,7 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackMana
 from langchain_core.language_models import LanguageModelInput, ModelProfile
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.load import dumpd
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -34,6 +35,7 @@ from routekit.langchain.results import _chat_result, _generation_chunk, _last_ch
 from routekit.langchain.step import SITE, CallSite, lift, step_of, with_hidden_headers
 from routekit.langchain.structured import structured
 from routekit.langchain.tools import _tool, _tool_choice
+from routekit.plugin.once import KeptProperty
 from routekit.router import Router
 from routekit.types import Deployment, count_tokens, text_tokens
 from routekit.types.parameters import KNOWN, MEANT
@@ -86,7 +88,7 @@ class RoutedChatModel(BaseChatModel):
     _deployments_digest: str = PrivateAttr(default="")
 
     # An argument that is misspelt here would be lost in silence.
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, ignored_types=(KeptProperty,))
 
     def __init__(
         self,
@@ -110,6 +112,12 @@ class RoutedChatModel(BaseChatModel):
         self._deployments_digest = _digest(router)
 
     # Routing
+
+    @KeptProperty
+    def _serialized(self) -> dict[str, Any]:
+        """As langchain-core has it, without its lock."""
+        made: dict[str, Any] = dumpd(self)
+        return made
 
     def with_strategy(self, strategy: Any) -> Self:
         """A copy that shares the router and uses `strategy`: a name, an instance, or a table with `use`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar, overload
 
 from routekit.plugin.forking import reset_after_fork
 
@@ -90,3 +90,27 @@ class OncePerKey(Generic[K, T]):
 
     def after_fork(self) -> None:
         self._lock = threading.RLock()
+
+
+class KeptProperty(Generic[T]):
+    """A property that is computed when it is first read, and kept in the object's ``__dict__``.
+
+    Without a lock: that of `functools.cached_property` in Python 3.11 is one for all objects of the class, so that
+    a process that is forked while any thread computes waits for it for ever. Two threads may compute the same
+    value; all are given the first one.
+    """
+
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self._make = make
+        self._name = make.__name__
+        self.__doc__ = make.__doc__
+
+    @overload
+    def __get__(self, owner: None, kind: type) -> Self: ...
+    @overload
+    def __get__(self, owner: object, kind: type) -> T: ...
+    def __get__(self, owner: object | None, kind: type) -> Self | T:
+        if owner is None:
+            return self
+        value: T = vars(owner).setdefault(self._name, self._make(owner))
+        return value

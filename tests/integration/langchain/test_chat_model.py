@@ -18,6 +18,7 @@ from tests.support.openai_server import OpenAIServer
 
 from routekit import Router, errors
 from routekit.langchain import RoutedChatModel
+from routekit.plugin.once import KeptProperty
 
 
 class Joke(BaseModel):
@@ -243,6 +244,13 @@ def test_misspelt_arguments_are_refused(model: RoutedChatModel) -> None:
         RoutedChatModel(router=model.router, config={})
     with pytest.raises(errors.ConfigError):
         RoutedChatModel(config={"deploiments": []})
+
+
+def test_how_it_is_written_down_is_computed_once_and_without_a_lock(model: RoutedChatModel) -> None:
+    first = model._serialized
+    assert first is model._serialized
+    assert first["id"][-1] == "RoutedChatModel"
+    assert isinstance(vars(RoutedChatModel)["_serialized"], KeptProperty)
 
 
 def test_a_copy_shares_the_router(model: RoutedChatModel) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import threading
 import time
 
@@ -9,6 +10,7 @@ import pytest
 from tests.support.forks import in_child
 
 from routekit.plugin import Once, OncePerKey
+from routekit.plugin.once import KeptProperty
 
 
 def at_once(work: object, threads: int = 50) -> None:
@@ -76,3 +78,28 @@ def test_a_child_keeps_values_and_makes_its_own_of_what_lives_in_threads() -> No
     kept, own = Once(object), Once(object, per_process=True)
     before = kept(), own()
     assert in_child(lambda: (kept() is before[0], own() is before[1])) == "(True, False)"
+
+
+class Measured:
+    calls = 0
+
+    @KeptProperty
+    def length(self) -> list[int]:
+        """In metres."""
+        self.calls += 1
+        return [self.calls]
+
+
+def test_a_kept_property_is_computed_once_for_each_object() -> None:
+    one, other = Measured(), Measured()
+    assert one.length is one.length
+    assert one.length is not other.length
+    assert (one.calls, other.calls) == (1, 1)
+    assert Measured.length.__doc__ == "In metres."
+
+
+def test_all_threads_are_given_the_same_value_of_a_kept_property() -> None:
+    one = Measured()
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        found = list(pool.map(lambda _: one.length, range(200)))
+    assert all(value is found[0] for value in found)
