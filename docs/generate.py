@@ -14,7 +14,11 @@ from pydantic import BaseModel
 from routekit import config, errors
 from routekit.builtin.strategies import BUILTIN
 from routekit.cli import main as command_line
+from routekit.config.tables.budgets import BudgetTable, PriceTable
+from routekit.config.tables.cache import CacheTable
 from routekit.config.tables.compressors import CompressorTable
+from routekit.config.tables.deployments import DeploymentTable, LimitsTable
+from routekit.config.tables.router import GroupTable, RouterTable, StepTable, WhenTable
 from routekit.plugin.hookspecs import HOOKS, RoutekitSpecs
 from routekit.plugin.manager import discover
 
@@ -58,15 +62,15 @@ def _configuration() -> str:
     )
     lines.append("list of the only distributions or entry points to load; empty loads none).\n")
     for title, model in (
-        ("[router]", config.RouterTable),
-        ("[[deployments]]", config.DeploymentTable),
-        ("deployments.price", config.PriceTable),
-        ("deployments.limits", config.LimitsTable),
-        ("[groups.NAME]", config.GroupTable),
-        ("[[steps]]", config.StepTable),
-        ("steps.when", config.WhenTable),
-        ("[[budgets]]", config.BudgetTable),
-        ("[cache]", config.CacheTable),
+        ("[router]", RouterTable),
+        ("[[deployments]]", DeploymentTable),
+        ("deployments.price", PriceTable),
+        ("deployments.limits", LimitsTable),
+        ("[groups.NAME]", GroupTable),
+        ("[[steps]]", StepTable),
+        ("steps.when", WhenTable),
+        ("[[budgets]]", BudgetTable),
+        ("[cache]", CacheTable),
     ):
         lines.append(f"## {title}\n\n{inspect.cleandoc(model.__doc__ or '')}\n")
         lines.append(_options(model))
@@ -125,7 +129,7 @@ def _type(annotation: Any) -> str:
     if inspect.isclass(annotation) and not getattr(annotation, "__args__", None):
         return annotation.__name__
     plain = re.sub(r"Annotated\[Any, .*?\)\]", "strategy", str(annotation).replace("typing.", ""))
-    return _cell(plain.replace("typing.", "").replace("routekit.config.", "").replace("NoneType", "None"))
+    return _cell(re.sub(r"routekit\.config\.(?:\w+\.)*", "", plain.replace("typing.", "")).replace("NoneType", "None"))
 
 
 def _default(field: Any) -> str:

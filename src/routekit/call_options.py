@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, get_args
 
-from routekit.config import RouterTable
 from routekit.config.tables.budgets import SCOPE_KINDS
+from routekit.config.tables.router import RouterTable
 from routekit.engine.settings import OnInterrupt
 from routekit.errors import InvalidInputError
 from routekit.types import NO_REQUIREMENTS, CacheMode, Money, Requirements, RouteRequest, Step, as_messages

@@ -14,7 +14,9 @@ from typing import Any, Self
 from routekit.assembly import Parts
 from routekit.call_options import Messages, request_of
 from routekit.catalog.catalog import Catalog
-from routekit.config import Config, StepTable, home_of, named
+from routekit.config import Config, named
+from routekit.config.load import home_of
+from routekit.config.tables.router import StepTable
 from routekit.engine.attempts.answer_checks import AnswerPolicy, Check
 from routekit.engine.embeddings import texts_of
 from routekit.engine.engine import Engine

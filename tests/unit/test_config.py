@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from routekit import ConfigError, InvalidInputError, PluginNotFoundError, Router
-from routekit.config import Config, home_of
+from routekit.config import Config
+from routekit.config.load import home_of
 from routekit.types import OffPeak, Tier
 
 TABLE = {"name": "a", "provider": "openai-compatible", "model": "m", "base_url": "http://127.0.0.1:9/v1"}

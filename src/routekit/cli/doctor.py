@@ -32,7 +32,7 @@ def doctor(ctx: click.Context, online: bool, as_json: bool) -> None:
 
 
 def _findings(session: Session, online: bool) -> Iterator[checks.Finding]:
-    from routekit.config import home_of
+    from routekit.config.load import home_of
     from routekit.errors import RoutekitError
     from routekit.plugin.manager import discover
     from routekit.router import Router

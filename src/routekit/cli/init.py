@@ -24,7 +24,8 @@ def init(session: Session, target: str | None, force: bool) -> None:
     on the loopback (Ollama, LM Studio, llama.cpp, vLLM), and for the local model.
     """
     from routekit.cli.init_template import written
-    from routekit.config import FILE_NAME, Config
+    from routekit.config import Config
+    from routekit.config.load import FILE_NAME
 
     path = Path(target or session.config or FILE_NAME)
     if path.is_dir():

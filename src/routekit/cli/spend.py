@@ -92,7 +92,7 @@ def spend(session: Session, by: str | None, since: float | None, as_json: bool, 
 def records_of(session: Session) -> RecordStore:
     """The records that programs with this configuration's home leave."""
     from routekit.builtin.observers.records.store import FILE, RecordStore
-    from routekit.config import home_of
+    from routekit.config.load import home_of
 
     if session.config is not None:
         session.load()  # what is wrong with it is said first

@@ -156,7 +156,7 @@ def reinitialise(url: str, *, name: str = "default", home: Path | str | None = N
     """
     import os
 
-    from routekit.config import home_of
+    from routekit.config.load import home_of
 
     note = _note(home_of(os.environ) if home is None else Path(home), prefix_of(name))
     fresh: Any = {"epoch": secrets.token_hex(8), "was": note.read_text() if note.exists() else ""}

@@ -16,7 +16,8 @@ from importlib import util
 from pathlib import Path
 from typing import Any, Literal
 
-from routekit.config import Config, DeploymentTable
+from routekit.config import Config
+from routekit.config.tables.deployments import DeploymentTable
 from routekit.errors import ConfigError, RoutekitError
 from routekit.plugin.registry import Registry
 from routekit.types import Deployment

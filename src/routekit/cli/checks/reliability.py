@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from routekit.cli.checks.configuration import Finding
-from routekit.config import Config, WhenTable
+from routekit.config import Config
+from routekit.config.tables.router import WhenTable
 from routekit.types import Deployment
 
 SHORT_S = 1.0

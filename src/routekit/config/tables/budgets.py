@@ -17,7 +17,7 @@ from routekit.types.money import nanos_from_usd
 SCOPE_KINDS = ("global", "project", "tag", "user", "run", "step", "provider", "deployment", "key")
 
 
-class _Table(BaseModel):
+class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
@@ -29,7 +29,7 @@ class _Table(BaseModel):
         return value
 
 
-class TierTable(_Table):
+class TierTable(Table):
     """What the whole of a request costs whose input is longer than `above_tokens`; what is left out costs as below."""
 
     above_tokens: int = Field(ge=1)
@@ -44,7 +44,7 @@ class TierTable(_Table):
         return Tier(above_tokens=self.above_tokens, **known)
 
 
-class OffPeakTable(_Table):
+class OffPeakTable(Table):
     """A daily window, "HH:MM" to "HH:MM" in `timezone`, in which everything costs `percent` of the price."""
 
     start: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
@@ -62,7 +62,7 @@ class OffPeakTable(_Table):
         return OffPeak(start_minute=start, end_minute=end, percent=self.percent, timezone=self.timezone)
 
 
-class PriceTable(_Table):
+class PriceTable(Table):
     """US dollars per million tokens; `per_request` in US dollars.
 
     `tiers` hold for long requests. `batch_percent` is what the service tiers "batch" and "flex" cost of it,
@@ -100,7 +100,7 @@ class PriceTable(_Table):
         return replace(price, services=(("batch", cheaper), ("flex", cheaper)))
 
 
-class BudgetTable(_Table):
+class BudgetTable(Table):
     """``[[budgets]]``. One scope may stand in several tables, with a window each.
 
     `window` is hour, day, week, month or total, or a rolling one such as "rolling:24h". `warn_at` are

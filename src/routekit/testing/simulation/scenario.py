@@ -12,8 +12,9 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from routekit.config import Config, LimitsTable
+from routekit.config import Config
 from routekit.config.tables.budgets import PriceTable
+from routekit.config.tables.deployments import LimitsTable
 from routekit.errors import ConfigError
 from routekit.plugin.options import config_error
 
