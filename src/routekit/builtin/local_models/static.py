@@ -55,7 +55,11 @@ class StaticEmbedder:
         numpy = self._numpy
         vectors = numpy.zeros((len(texts), self._table.shape[1]), dtype=numpy.float32)
         tokens = 0
-        for row, encoding in enumerate(self._tokenizer.encode_batch(list(texts), add_special_tokens=False)):
+        if len(texts) == 1:  # a batch wakes the tokenizer's threads, which costs more than one text
+            encodings = [self._tokenizer.encode(texts[0], add_special_tokens=False)]
+        else:
+            encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        for row, encoding in enumerate(encodings):
             if not encoding.ids:
                 continue
             tokens += len(encoding.ids)
