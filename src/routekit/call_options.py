@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -15,6 +14,7 @@ from routekit.errors import InvalidInputError
 from routekit.types import NO_REQUIREMENTS, CacheMode, Money, Requirements, RouteRequest, Step, as_messages
 from routekit.types.headers import NO_HEADERS, CallHeaders
 from routekit.types.parameters import KNOWN, refuse_unknown, spread
+from routekit.types.suggest import closest
 from routekit.types.text import as_name, well_formed_json
 
 Messages = str | Iterable[Mapping[str, Any]]
@@ -176,8 +176,8 @@ def _with_system(messages: Messages, system: Any) -> Messages:
 
 def _known_kind(kind: str) -> None:
     """Refuses a misspelt kind of scope, which would escape its budget. Kinds of one's own are fine."""
-    if kind not in SCOPE_KINDS and (near := difflib.get_close_matches(kind, SCOPE_KINDS, n=1, cutoff=0.7)):
-        raise InvalidInputError(f"scopes: {kind!r} is no kind of scope; did you mean {near[0]!r}?")
+    if kind not in SCOPE_KINDS and (near := closest(kind, SCOPE_KINDS, cutoff=0.7)):
+        raise InvalidInputError(f"scopes: {kind!r} is no kind of scope; did you mean {near!r}?")
 
 
 def _scopes(given: ScopeValues | None, step: Step | None) -> dict[str, tuple[str, ...]]:

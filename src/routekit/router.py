@@ -366,7 +366,9 @@ class Router:
     ) -> tuple[RouteRequest, Strategy]:
         self._refuse_if_closed()
         spec, request = request_of(messages, options, self.config.router, stream)
-        return request, self._strategy_for(spec, request)
+        strategy = self._strategy_for(spec, request)
+        object.__setattr__(request, "strategy", strategy.name)  # nobody has seen the request yet
+        return request, strategy
 
     def _strategy_for(self, spec: Any, request: RouteRequest) -> Strategy:
         """Precedence: what the call says > a step rule > the group > the default."""

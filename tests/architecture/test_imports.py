@@ -58,6 +58,11 @@ def test_the_package_itself_loads_next_to_nothing() -> None:
     assert not loaded_after("import routekit") & {"pydantic", "pluggy", "rich", "click", "asyncio"}
 
 
+def test_the_picture_of_the_floors_is_true() -> None:
+    run = subprocess.run([sys.executable, "docs/floors.py", "--check"], cwd=ROOT, check=False, timeout=60)
+    assert run.returncode == 0, "draw it anew: python docs/floors.py"
+
+
 def test_no_registry_and_no_machine_is_named() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
     wrong = re.compile("(files.)?python" + r"hosted\.org|py" + r"pi\.org|/" + r"work/main|/" + "root/")

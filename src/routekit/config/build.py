@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
 from routekit.catalog.catalog import Catalog
@@ -12,6 +11,7 @@ from routekit.errors import ConfigError, InvalidInputError
 from routekit.plugin import Options
 from routekit.plugin.registry import Registry
 from routekit.types import Deployment, Limits
+from routekit.types.suggest import closest
 
 if TYPE_CHECKING:
     from routekit.config import Config
@@ -90,8 +90,8 @@ def _provider_options(options: type[Options], given: dict[str, Any], where: str,
         known = [field.alias or name for name, field in options.model_fields.items()]
         if key not in known:
             everything = [*known, *(k for k in DeploymentTable.model_fields if k != "options")]
-            near = difflib.get_close_matches(key, everything, n=1)
-            fix = f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(sorted(everything))}"
+            near = closest(key, everything)
+            fix = f"Did you mean {near!r}?" if near else f"Known keys: {', '.join(sorted(everything))}"
             raise ConfigError("unknown key", key=f"{where}.{key}", file=file, fix=fix)
     checked = options.checked(given, where=where, file=file)
     return checked.model_dump(exclude_unset=True)

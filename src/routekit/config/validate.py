@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from routekit.errors import ConfigError
+from routekit.types.suggest import closest
 
 if TYPE_CHECKING:
     from routekit.config import Config
@@ -29,10 +29,10 @@ def check_names(config: Config) -> None:
             )  # fmt: skip
         seen.add(table.name)
     if config.savings.baseline is not None and config.savings.baseline not in seen:
-        near = difflib.get_close_matches(config.savings.baseline, seen, n=1)
+        near = closest(config.savings.baseline, seen)
         raise ConfigError(
             f"no deployment is called {config.savings.baseline!r}", key="savings.baseline", file=config.file,
-            fix=f"Did you mean {near[0]!r}?" if near else f"Name one of {', '.join(sorted(seen)) or 'them'}.",
+            fix=f"Did you mean {near!r}?" if near else f"Name one of {', '.join(sorted(seen)) or 'them'}.",
         )  # fmt: skip
     groups = {table.group for table in config.deployments}
     for name in (*config.groups, *([config.router.group] if config.router.group else [])):

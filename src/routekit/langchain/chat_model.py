@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import inspect
 import json
@@ -39,6 +38,7 @@ from routekit.plugin.once import KeptProperty
 from routekit.router import Router
 from routekit.types import Deployment, count_tokens, text_tokens
 from routekit.types.parameters import KNOWN, MEANT
+from routekit.types.suggest import closest
 
 _PARAMS = ("temperature", "max_tokens", "top_p", "seed", "stop")
 _NOT_SENT = (SITE, "stream", "stream_usage", "ls_structured_output_format", "structured_output_format")
@@ -471,6 +471,6 @@ def _refuse_unknown(given: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -
         elif name in MEANT:
             hint = MEANT[name]
         else:
-            near = difflib.get_close_matches(name, [*known, *KNOWN], n=1, cutoff=0.7)
-            hint = f"did you mean {near[0]!r}?" if near else "what an endpoint takes goes into a call's extra_body"
+            near = closest(name, [*known, *KNOWN], cutoff=0.7)
+            hint = f"did you mean {near!r}?" if near else "what an endpoint takes goes into a call's extra_body"
         raise InvalidInputError(f"{name!r} is no argument of RoutedChatModel; {hint}")

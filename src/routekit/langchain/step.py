@@ -17,7 +17,6 @@ The kind of a step follows from the messages since the last human one, by these 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
@@ -28,6 +27,7 @@ from langchain_core.runnables.config import RunnableConfig, var_child_runnable_c
 from routekit.errors import InvalidInputError
 from routekit.types import Step, StepKind
 from routekit.types.headers import CallHeaders
+from routekit.types.suggest import closest
 
 PREFIX = "routekit_"
 LIFTED = (
@@ -188,8 +188,8 @@ def _read(config: Mapping[str, Any], lifted: dict[str, Any], site: dict[str, Any
             if key.__class__ is str and key.startswith(PREFIX) and value is not None:
                 name = key[len(PREFIX) :]
                 if name not in LIFTED:
-                    near = difflib.get_close_matches(name, LIFTED, n=1)
-                    hint = f"; did you mean {PREFIX + near[0]!r}?" if near else ""
+                    near = closest(name, LIFTED)
+                    hint = f"; did you mean {PREFIX + near!r}?" if near else ""
                     known = ", ".join(PREFIX + each for each in LIFTED)
                     raise InvalidInputError(f'config["configurable"] has an unknown key {key!r}{hint} Known: {known}')
                 lifted.setdefault(name, value)

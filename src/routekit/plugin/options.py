@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from routekit.errors import ConfigError
+from routekit.types.suggest import closest
 
 _USERINFO = re.compile(r"//[^/\s]*@")
 _QUERY_SECRET = re.compile(
@@ -54,8 +54,8 @@ def config_error(
     key = ".".join(part for part in (where, *path) if part)
     if finding["type"] == "extra_forbidden":
         known = _fields_at(model, path[:-1])
-        near = difflib.get_close_matches(path[-1], known, n=1)
-        fix = f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(sorted(known))}"
+        near = closest(path[-1], known)
+        fix = f"Did you mean {near!r}?" if near else f"Known keys: {', '.join(sorted(known))}"
         return ConfigError("unknown key", key=key, file=file, fix=fix)
     if finding["type"] == "missing":
         return ConfigError("this key is required", key=key, file=file, fix=f"Add {path[-1]!r}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from routekit.errors import (
 )
 from routekit.plugin.hookspecs import HOOKS
 from routekit.plugin.registration import API_VERSION
+from routekit.types.suggest import closest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +108,8 @@ class Registry:
                     name=name,
                 )
         known = sorted({*self.names(kind), *also})
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        near = closest(name, known)
+        hint = f"did you mean {near!r}? " if near else ""
         failed = ", ".join(sorted({f.distribution for f in self._failures}))
         broken = f" Plugins that failed to load: {failed} (see `routekit plugins`)." if failed else ""
         return PluginNotFoundError(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from routekit.errors import InvalidInputError
 from routekit.recipes.loader import Recipe
+from routekit.types.suggest import closest
 
 
 def parsed(recipe: Recipe, args: Sequence[str]) -> Mapping[str, Any]:
@@ -27,8 +27,8 @@ def parsed(recipe: Recipe, args: Sequence[str]) -> Mapping[str, Any]:
     known, rest = parser.parse_known_args(list(args))
     if rest:
         options = [f"--{name}" for name in recipe.args]
-        near = difflib.get_close_matches(rest[0], options, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        near = closest(rest[0], options)
+        hint = f"did you mean {near!r}? " if near else ""
         parser.error(f"unknown argument {rest[0]!r}; {hint}known: {', '.join(options) or 'none'}")
     return vars(known)
 

@@ -20,7 +20,6 @@ The deployments of a recipe are for machines without a configuration of their ow
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
@@ -37,6 +36,7 @@ from routekit.errors import ConfigError, RecipeError
 from routekit.plugin.options import config_error
 from routekit.plugin.registry import Registry
 from routekit.types import CAPABILITIES
+from routekit.types.suggest import closest
 
 FILE_NAME = "recipe.toml"
 AGENT_NAME = "agent.py"
@@ -62,8 +62,8 @@ class Requires(_Table):
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for capability in value:
             if capability not in CAPABILITIES:
-                near = difflib.get_close_matches(capability, CAPABILITIES, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(CAPABILITIES))}"
+                near = closest(capability, CAPABILITIES)
+                hint = f"did you mean {near!r}?" if near else f"known: {', '.join(sorted(CAPABILITIES))}"
                 raise ValueError(f"unknown capability {capability!r}; {hint}")
         return value
 
@@ -242,8 +242,8 @@ def find(name: str, registry: Registry, *, cwd: Path | None = None) -> Recipe:
         registry.get("recipe", name)  # raises with the cause: it was found, and is broken
     if (place / FILE_NAME).is_file():
         return read(place)
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    near = closest(name, known)
+    hint = f"did you mean {near!r}? " if near else ""
     raise RecipeError(
         f"no recipe is called {name!r}; {hint}known: {', '.join(sorted(known)) or 'none'}. "
         f"The path of a folder with {FILE_NAME} works as well."
@@ -256,8 +256,8 @@ def _split(data: dict[str, Any], file: str) -> tuple[_RecipeFile, dict[str, Any]
     own_keys = set(_RecipeFile.model_fields)
     for key in data:
         if key not in config_keys | own_keys:
-            near = difflib.get_close_matches(key, config_keys | own_keys, n=1)
-            fix = f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(sorted(config_keys | own_keys))}"
+            near = closest(key, config_keys | own_keys)
+            fix = f"Did you mean {near!r}?" if near else f"Known keys: {', '.join(sorted(config_keys | own_keys))}"
             raise ConfigError("unknown key", key=key, file=file, fix=fix)
     config = {key: value for key, value in data.items() if key in config_keys}
     Config.from_dict(config, file=file)

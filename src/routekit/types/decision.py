@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, overload
 
+from routekit.errors import NoCandidateError
 from routekit.types.empty import EMPTY
 from routekit.types.model import Deployment
 from routekit.types.money import Money
@@ -262,7 +263,13 @@ class RouteDecision:
 
     @property
     def chosen(self) -> Deployment:
-        """The first choice. Raises IndexError where nobody is left."""
+        """The first choice.
+
+        Raises:
+            NoCandidateError: none was ranked; an answer from a cache, say, has its deployment in `RouteResult`.
+        """
+        if not self.ranked:
+            raise NoCandidateError(f"no deployment was ranked: {self.reason}", rejections=self.rejections)
         return self.ranked[0].deployment
 
     def to_dict(self) -> dict[str, Any]:

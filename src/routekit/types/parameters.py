@@ -6,13 +6,13 @@ some client's (a key, an address) leaves for wherever the call goes. `extra_body
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from routekit.errors import InvalidInputError
 from routekit.types.sending import LIMITS
+from routekit.types.suggest import closest
 
 CHAT = frozenset(
     {"audio", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs", "max_completion_tokens",
@@ -185,11 +185,11 @@ def _unknown(name: str, arguments: tuple[str, ...]) -> str:
     shown = repr(name if len(name) <= 60 else f"{name[:57]}...")
     if (instead := MEANT.get(name)) is not None:
         return f"{shown} is no argument of a call; {instead}"
-    near = difflib.get_close_matches(name, [*arguments, *KNOWN, *MEANT], n=1, cutoff=0.75)
-    if near and near[0] in MEANT:
-        return f"{shown} is no argument of a call; {MEANT[near[0]]}"
+    near = closest(name, [*arguments, *KNOWN, *MEANT], cutoff=0.75)
+    if near and near in MEANT:
+        return f"{shown} is no argument of a call; {MEANT[near]}"
     if near:
-        return f"{shown} is no argument; did you mean {near[0]!r}?"
+        return f"{shown} is no argument; did you mean {near!r}?"
     return (
         f"{shown} is neither an argument nor a parameter that is known; what an endpoint of yours takes "
         f"goes into extra_body={{{shown}: ...}}"

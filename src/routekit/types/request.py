@@ -75,7 +75,6 @@ class Step:
     index: int = 0
     node: str | None = None
     after_tool_error: bool = False
-    budget_left: Money | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

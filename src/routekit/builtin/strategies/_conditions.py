@@ -11,13 +11,13 @@ how many there are, and with true or false for whether there are any.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from routekit.plugin.patterns import runs_away
 from routekit.types import RouteRequest, count_tokens, last_user_text
+from routekit.types.suggest import closest
 
 Condition = Callable[[RouteRequest], bool]
 _Test = Callable[[Any], bool]
@@ -132,10 +132,8 @@ def _reader(key: str) -> Callable[[RouteRequest], Any]:
     if key.startswith("$"):
         raise ValueError(f"unknown operator {key!r} in the place of a field; known there: $and, $not, $or")
     known = sorted([*FIELDS, *(f"{name}.*" for name in OPEN_FIELDS)])
-    near = difflib.get_close_matches(key, known, n=1)
-    raise ValueError(
-        f"unknown field {key!r}; " + (f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}")
-    )
+    near = closest(key, known)
+    raise ValueError(f"unknown field {key!r}; " + (f"did you mean {near!r}?" if near else f"known: {', '.join(known)}"))
 
 
 def _at(values: Mapping[str, Any], path: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Self
 
@@ -13,6 +12,7 @@ from routekit.engine.settings import (
     CARRIED_SCOPES,
     Reuse,
 )
+from routekit.types.suggest import closest, suggestion
 
 
 class CacheTable(BaseModel):
@@ -47,10 +47,10 @@ class CacheTable(BaseModel):
         for kind in [value] if isinstance(value, str) else value or ():
             if kind in CARRIED_SCOPES or (kind == "global" and value in ("global", ["global"])):
                 continue
-            near = difflib.get_close_matches(kind, CARRIED_SCOPES, n=1, cutoff=0.6)
+            near = closest(kind, CARRIED_SCOPES, cutoff=0.6)
             known = ", ".join(CARRIED_SCOPES)
             if near or kind in SCOPE_KINDS or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", kind):
-                hint = f"did you mean {near[0]!r}?" if near else f"known: {known}, or a kind of your own"
+                hint = f"did you mean {near!r}?" if near else f"known: {known}, or a kind of your own"
                 raise ValueError(f"{kind!r} is not a kind of scope that a call names a tenant with; {hint}")
         return value
 
@@ -65,7 +65,6 @@ class CacheTable(BaseModel):
         known = [*type(self).model_fields, *self.use]
         for key, value in (self.model_extra or {}).items():
             if key not in self.use or not isinstance(value, dict):
-                near = difflib.get_close_matches(key, known, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+                hint = suggestion(key, known)
                 raise ValueError(f"unknown key {key!r}; {hint}")
         return self

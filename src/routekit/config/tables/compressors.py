@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from routekit.engine.settings import CompressionRule, When
 from routekit.errors import ConfigError
 from routekit.plugin.options import config_error
 from routekit.types import Deployment
+from routekit.types.suggest import closest
 
 
 class CompressorTable(BaseModel):
@@ -48,10 +48,10 @@ def compression_rule(
     known = {name for d in deployments for name in (d.name, d.group, d.model.id)}
     for name in rule.deployments:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+            near = closest(name, known)
             raise ConfigError(
                 f"no deployment, group or model is called {name!r}", key=f"{where}.deployments", file=file,
-                fix=f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(sorted(known))}.",
+                fix=f"Did you mean {near!r}?" if near else f"Known: {', '.join(sorted(known))}.",
             )  # fmt: skip
     made = CompressionRule(**{**rule.model_dump(), "deployments": frozenset(rule.deployments)})
     return made, {key: value for key, value in table.items() if key not in keys}

@@ -6,7 +6,6 @@ without the fence, and an answer that its limit on tokens cut off says so itself
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -23,6 +22,7 @@ from routekit.errors import (
 from routekit.plugin.finishreason import ERROR
 from routekit.plugin.schema import parsed, problem
 from routekit.types import Answer, RouteRequest, Usage, follows_tool_results
+from routekit.types.suggest import suggestion
 
 Check = Callable[[Answer], "bool | str | None"]
 """A user's own: true or a reason where the answer is none, else False, "" or None."""
@@ -56,8 +56,7 @@ class AnswerPolicy:
     def __init__(self, fall_back_on: Iterable[str] = DEFAULT, checks: Iterable[Check] = ()) -> None:
         self.fall_back_on = frozenset(fall_back_on)
         for kind in sorted(self.fall_back_on - KINDS.keys()):
-            near = difflib.get_close_matches(kind, KINDS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(KINDS)}"
+            hint = suggestion(kind, KINDS)
             raise InvalidInputError(f"fall_back_on: {kind!r} is no kind of answer; {hint}")
         self.checks = tuple(checks)
         for check in self.checks:

@@ -48,6 +48,7 @@ def test_a_request_is_told_in_lines_without_its_text(caplog: pytest.LogCaptureFi
     assert SECRET not in caplog.text
     assert [line.levelname for line in lines] == ["DEBUG", "DEBUG", "DEBUG", "DEBUG", "INFO"]
     assert all(f"id={result.id}" in line.getMessage() for line in lines)
+    assert lines[0].routekit["strategy"] == "cheapest"  # type: ignore[attr-defined]
     last = lines[-1]
     assert last.routekit["deployment"] == "a"  # type: ignore[attr-defined]
     assert last.routekit["cost_usd"] == str(result.cost.usd)  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from tests.support.routers import FACES, scripted_router
 
-from routekit import ConfigError, DeadlineExceededError, InvalidInputError, Router
+from routekit import ConfigError, DeadlineExceededError, InvalidInputError, NoCandidateError, Router
 from routekit.errors import ProviderUnavailableError, RoutekitError
 from routekit.plugin import Cache, CachePlugin, Provider, hookimpl, secret_at
 from routekit.testing import Reply, ScriptedProvider
@@ -437,3 +437,12 @@ def test_two_questions_in_one_slot_do_not_wait_for_each_other(tmp_path: Path, mo
     one.land("a", flight, None)
     assert two.alone("a")
     assert not one.alone("a")
+
+
+def test_nobody_was_chosen_for_a_cached_answer_and_that_is_said(face: Face) -> None:
+    router, _ = shelved({"a": ScriptedProvider("once")})
+    face.complete(router, "hi")
+    hit = face.complete(router, "hi")
+    assert hit.cache == "hit"
+    with pytest.raises(NoCandidateError, match="answered by the shelf cache"):
+        _ = hit.decision.chosen
