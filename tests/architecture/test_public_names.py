@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+
+import pytest
 
 import routekit
 from routekit import errors
@@ -11,6 +14,26 @@ from routekit import errors
 def test_every_public_name_can_be_had() -> None:
     for name in routekit.__all__:
         assert getattr(routekit, name) is not None
+
+
+@pytest.mark.parametrize(
+    "package",
+    [
+        "types",
+        "errors",
+        "plugin",
+        "testing",
+        "testing.contracts",
+        "langchain",
+        "builtin.strategies",
+        "config",
+        "catalog",
+    ],
+)
+def test_every_name_that_a_package_exports_can_be_had(package: str) -> None:
+    module = importlib.import_module(f"routekit.{package}")
+    for name in getattr(module, "__all__", ()):
+        assert getattr(module, name) is not None
 
 
 def test_every_error_is_public() -> None:

@@ -21,7 +21,7 @@ _WHERE = {
     "RoutedBinding": "binding",
     "RoutedChatModel": "chat_model",
     "RoutingMiddleware": "middleware",
-    "retrieve_original_tool": "originals",
+    "retrieve_original_tool": "retrieve_tool",
 }
 
 
