@@ -11,7 +11,7 @@ from routekit.config import Config, named
 from routekit.config.tables.compressors import compression_rule
 from routekit.engine.settings import CompressionRule
 from routekit.errors import ConfigError
-from routekit.plugin import Cache, PluginContext, secret_at
+from routekit.plugin import Cache, PluginContext, Scorer, secret_at
 from routekit.plugin.registry import Registry
 from routekit.plugin.secretfile import SECRET_BYTES
 from routekit.types import Clock, Deployment
@@ -70,6 +70,16 @@ class Parts:
         where = f"router.{'budget_store' if kind == 'budget' else kind}"
         use, options = named({"use": given} if isinstance(given, str) else given, where, self.config.file)
         return self.make(kind, use, options, where=where)
+
+    def scorer(self) -> tuple[str, Scorer] | None:
+        """What ``[quality]`` means: `use` names the plugin, "learned" where it is absent; the rest are its options."""
+        table = dict(self.config.quality)
+        if not table:
+            return None
+        use, options = named({"use": "learned", **table}, "quality", self.config.file)
+        if isinstance(options.get("file"), str) and self.config.file is not None:
+            options["file"] = str(Path(self.config.file).parent / options["file"])
+        return use, self.make("scorer", use, options, where="quality")
 
     def listed(self, kind: str, tables: Sequence[Mapping[str, Any]]) -> list[tuple[str, Any]]:
         """What a list of tables means, in its order."""

@@ -136,6 +136,7 @@ class Router:
             scopes=scopes,
             guards=self._parts.listed("guard", config.guards),
             observers=self._parts.observers(stands_in=env is not None or providers is not None),
+            scorer=self._parts.scorer(),
             rng=random.Random(seed) if seed is not None else None,
             home=self.home,
             shared=self._parts.store("shared", config.router.shared) if config.router.shared else None,

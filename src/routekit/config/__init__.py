@@ -50,6 +50,7 @@ class Config(Table):
     compressors: list[dict[str, Any]] = []
     guards: list[dict[str, Any]] = []
     observers: list[dict[str, Any]] = []
+    quality: dict[str, Any] = {}
     file: str | None = Field(default=None, exclude=True)
 
     @classmethod

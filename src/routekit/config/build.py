@@ -80,7 +80,9 @@ def _deployment(config: Config, place: int, table: DeploymentTable, registry: Re
         quality=table.quality,
         drop_params=frozenset(() if isinstance(table.drop_params, bool) else table.drop_params),
         rename_params=table.rename_params,
-        quality_source="configuration" if table.quality is not None else "inferred from the price rank",
+        quality_source=(
+            "inferred from the price rank" if table.quality is None else "pinned" if table.pin else "configuration"
+        ),
         options=options,
     )
 

@@ -37,6 +37,7 @@ from routekit.engine.plan.decide import Deciding
 from routekit.engine.plan.declined import Declined
 from routekit.engine.plan.planner import Pool
 from routekit.engine.plan.prompt_cache import PrefixMemory
+from routekit.engine.plan.scoring import Scoring
 from routekit.engine.result import final_decision, result_from_cache, result_of
 from routekit.engine.run import Run
 from routekit.engine.settings import CompressionRule, EngineSettings
@@ -44,7 +45,7 @@ from routekit.engine.snapshots import Snapshots
 from routekit.engine.stream.live import LiveStream
 from routekit.engine.stream.replay import ReplayStream
 from routekit.errors import BudgetExceededError, InvalidInputError, NoCandidateError, RoutekitError
-from routekit.plugin import Budget, Cache, Compressor, Guard, Observer, Provider, SharedState, Strategy, reaper
+from routekit.plugin import Budget, Cache, Compressor, Guard, Observer, Provider, Scorer, SharedState, Strategy, reaper
 from routekit.types import (
     ACCEPT,
     Answer,
@@ -95,6 +96,7 @@ class Engine:
         scopes: Sequence[BudgetScope] = (),
         guards: Sequence[tuple[str, Guard]] = (),
         observers: Sequence[Observer] = (),
+        scorer: tuple[str, Scorer] | None = None,
         rng: random.Random | None = None,
         home: Path | None = None,
         shared: SharedState | None = None,
@@ -147,6 +149,7 @@ class Engine:
             guards=guards, health=health, billing=billing,
             prefixes=prefixes, clock=clock, rng=rng, notify=notify,
             wait_for_recovery_s=settings.wait_for_recovery_s, provider_of=provider_of, declined=declined,
+            scoring=Scoring(scorer) if scorer else None,
         )  # fmt: skip
         self._compressing = Compressing(
             compressors, prefixes=prefixes, clock=clock, notify=notify, ask=self._aside_answer

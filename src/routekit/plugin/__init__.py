@@ -14,11 +14,23 @@ from routekit.plugin.options import NoOptions, Options
 from routekit.plugin.provider import Embeddings, Provider, ProviderCall, ProviderPlugin
 from routekit.plugin.recipe import RecipePlugin
 from routekit.plugin.registration import API_VERSION, Plugin, PluginContext
+from routekit.plugin.scorer import Scorer, ScorerPlugin
 from routekit.plugin.secretfile import secret_at
 from routekit.plugin.shared import SharedPlugin, SharedState
 from routekit.plugin.strategy import Strategy, StrategyPlugin
 from routekit.plugin.urls import refuse_secrets_in_url
-from routekit.types import ACCEPT, Answer, Candidate, Chunk, Ranking, RouteDecision, RouteRequest, Signals, Verdict
+from routekit.types import (
+    ACCEPT,
+    Answer,
+    Candidate,
+    Chunk,
+    Ranking,
+    RouteDecision,
+    RouteRequest,
+    Score,
+    Signals,
+    Verdict,
+)
 
 __all__ = [
     "ACCEPT",
@@ -56,6 +68,9 @@ __all__ = [
     "RecipePlugin",
     "RouteDecision",
     "RouteRequest",
+    "Score",
+    "Scorer",
+    "ScorerPlugin",
     "SemanticCache",
     "SharedPlugin",
     "SharedState",

@@ -13,6 +13,7 @@ from routekit.plugin.guard import GuardPlugin
 from routekit.plugin.observer import ObserverPlugin
 from routekit.plugin.provider import ProviderPlugin
 from routekit.plugin.recipe import RecipePlugin
+from routekit.plugin.scorer import ScorerPlugin
 from routekit.plugin.shared import SharedPlugin
 from routekit.plugin.strategy import StrategyPlugin
 
@@ -97,6 +98,11 @@ class RoutekitSpecs:
         raise NotImplementedError
 
     @hookspec
+    def routekit_scorers(self) -> Iterable[ScorerPlugin]:
+        """Registers scorers: how good each deployment's answer to a request would be."""
+        raise NotImplementedError
+
+    @hookspec
     def routekit_recipes(self) -> Iterable[RecipePlugin]:
         """Registers recipes: folders that `routekit recipes` lists beside its own."""
         raise NotImplementedError
@@ -111,6 +117,7 @@ HOOKS = {
     "guard": "routekit_guards",
     "observer": "routekit_observers",
     "shared": "routekit_shared",
+    "scorer": "routekit_scorers",
     "recipe": "routekit_recipes",
 }
 """Kind to hook."""

@@ -27,6 +27,7 @@ BUILTINS = (
     "routekit.builtin.budgets",
     "routekit.builtin.guards",
     "routekit.builtin.observers",
+    "routekit.builtin.scorers",
 )
 """Loaded by name through the same hooks as everybody's: the engine cannot favour them."""
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BUILT_IN = {
-    "static": "routekit.builtin.providers.local_embed:static_embedder",
-    "sentence": "routekit.builtin.providers.local_sentence:sentence_embedder",
+    "static": "routekit.builtin.local_models.static:static_embedder",
+    "sentence": "routekit.builtin.local_models.sentence:sentence_embedder",
 }
 """Loaded by dotted name, like all built-in parts: this package knows none of them."""
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from routekit.errors import ConfigError, InvalidInputError
+from routekit.plugin import new_lock_after_fork
 from routekit.quality import storage
 from routekit.quality.correction import Correction
 from routekit.quality.embedders import Embedder
@@ -55,6 +56,7 @@ class QualityModel:
         self._predictor = predictor
         self._corrections: dict[int, Correction] = {}
         self._lock = threading.Lock()
+        new_lock_after_fork(self)
 
     @classmethod
     def fit(

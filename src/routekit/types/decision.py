@@ -69,6 +69,25 @@ class Latency:
     gap_p95_s: float | None = None
 
 
+class Score(NamedTuple):
+    """How good an answer is expected to be: `value`, and `low`, which it is hardly below; both 0..1.
+
+    `source` says where it is from ("learned", "configured", "inferred", or a plugin's own word), `trust` (0..1) how
+    like what it knows the request is, `detail` a few words for people.
+    """
+
+    value: float
+    low: float = 0.0
+    source: str = "learned"
+    trust: float = 1.0
+    detail: str = ""
+
+    def __str__(self) -> str:
+        if self.source != "learned":
+            return f"quality {self.value:.2f} ({self.detail or self.source})"
+        return f"quality {self.value:.2f} ({self.detail or self.source}, trust {self.trust:.2f})"
+
+
 class Signals(NamedTuple):
     """Facts gathered for ranking, recorded so that a decision can be replayed.
 
@@ -76,7 +95,8 @@ class Signals(NamedTuple):
     `cached_prefix` is how many leading tokens of this conversation a deployment's provider still
     holds in its prompt cache. `holder` answered this conversation last, a short while ago, chosen by
     `holder_strategy`; `in_tool_loop` says that the newest message is a tool's result. `seed` makes
-    random strategies repeatable. `extra` is what a strategy's own `gather` added.
+    random strategies repeatable. `extra` is what a strategy's own `gather` added. `quality` is what a scorer said
+    of this request.
     """
 
     seed: int = 0
@@ -88,6 +108,7 @@ class Signals(NamedTuple):
     holder: str | None = None
     holder_strategy: str = ""
     in_tool_loop: bool = False
+    quality: Mapping[str, Score] = EMPTY
 
 
 NO_SIGNALS = Signals()
@@ -96,12 +117,16 @@ NO_SIGNALS = Signals()
 class Candidate:
     """A feasible deployment with what the request would cost there. Immutable by convention.
 
-    `quality` is always set; `quality_inferred` says that nobody measured it. `switching_nanos` is what is
-    lost when this conversation leaves its holder for this one. `cost_nanos` and
-    `worst_nanos` (nano-dollars, None where the price is unknown) are what strategies compare.
+    `quality` is always set; `quality_inferred` says that nobody measured it, `quality_source` where it is from
+    ("pinned", "learned", "configured", "inferred"), and `quality_low` what it is hardly below. `switching_nanos` is
+    what is lost when this conversation leaves its holder for this one. `cost_nanos` and `worst_nanos` (nano-dollars,
+    None where the price is unknown) are what strategies compare.
     """
 
-    __slots__ = ("cached_tokens", "deployment", "latency", "quality", "quality_inferred", "switching_nanos", "work")
+    __slots__ = (
+        "cached_tokens", "deployment", "latency", "quality", "quality_inferred", "quality_low", "quality_source",
+        "switching_nanos", "work",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -116,6 +141,8 @@ class Candidate:
         self.deployment = deployment
         self.quality = quality
         self.quality_inferred = quality_inferred
+        self.quality_low = quality
+        self.quality_source = "inferred" if quality_inferred else "configured"
         self.work = work
         self.cached_tokens = cached_tokens
         self.latency = latency
@@ -286,6 +313,8 @@ class RouteDecision:
                     "score": r.score,
                     "quality": r.quality,
                     "quality_inferred": r.candidate.quality_inferred,
+                    "quality_source": r.candidate.quality_source,
+                    "quality_low": r.candidate.quality_low,
                     "cost_usd": None if (c := r.candidate.cost_nanos) is None else float(Money(c).usd),
                     "cost_nanos": c,
                     "input_tokens": r.candidate.work.input_tokens,
@@ -300,6 +329,7 @@ class RouteDecision:
                 {"deployment": r.deployment.name, "code": r.code, "reason": r.reason} for r in self.rejections
             ],
             "notes": list(self.notes),
+            "trust": {name: score.trust for name, score in self.signals.quality.items()},
             "holder": self.signals.holder,
             "seed": self.signals.seed,
         }

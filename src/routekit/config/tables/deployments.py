@@ -30,6 +30,7 @@ class DeploymentTable(BaseModel):
     model: str
     group: str = "default"
     quality: float | None = Field(default=None, ge=0, le=1)
+    pin: bool = False
     price: PriceTable | None = None
     limits: LimitsTable = LimitsTable()
     region: str | None = None

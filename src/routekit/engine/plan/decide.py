@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from routekit.engine.plan.estimate import work_of
 from routekit.engine.plan.last_resort import Field, Panic, behind, names, told
 from routekit.engine.plan.planner import Pool, doubtful_last, needed_capabilities, panics, plan
 from routekit.engine.plan.prompt_cache import MIN_TOKENS, PrefixMemory
+from routekit.engine.plan.scoring import Scoring, apply, explained
 from routekit.engine.plan.setup import Setup
 from routekit.engine.run import Run
 from routekit.errors import (
@@ -61,7 +63,9 @@ class Deciding:
         wait_for_recovery_s: float = 0.0,
         provider_of: Callable[[Deployment], Provider] | None = None,
         declined: Declined | None = None,
+        scoring: Scoring | None = None,
     ) -> None:
+        self._scoring = scoring
         self._declined = declined or Declined(clock)
         self._provider_of = provider_of
         self._setup = Setup(provider_of)
@@ -124,6 +128,9 @@ class Deciding:
         """
         work = work_of(run.request, self._billing.output_limit(run.request))
         signals = self._signals(strategy, run, work.input_tokens)
+        if self._scoring is not None:
+            scores = self._scoring.scores(run.request, pool, functools.partial(self._bypassed, run))
+            signals = signals._replace(quality=scores)
         field = self._field(run, pool, work, signals)
         if field.spare and not field.candidates and wait and await self._panic.waited(io, run, field):
             field = self._field(run, pool, work, signals)
@@ -164,7 +171,7 @@ class Deciding:
             signals=decision.signals,
             path=decision.path,
             request=run.request,
-            notes=decision.notes,
+            notes=(*decision.notes, *explained(decision, signals.quality)) if signals.quality else decision.notes,
         )
         run.decision = decision
         if self._notify:
@@ -249,6 +256,8 @@ class Deciding:
         )  # fmt: skip
         if refusing := self._declined.refuses(request):
             candidates, rejections = _without(candidates, rejections, refusing)
+        if signals.quality:
+            apply(signals.quality, candidates)
         candidates, unaffordable = self._billing.affordable(run, candidates)
         return candidates, (*rejections, *unaffordable) if unaffordable else rejections
 

@@ -10,6 +10,7 @@ from routekit.testing.contracts.guard import GuardContract
 from routekit.testing.contracts.ledger import LedgerContract
 from routekit.testing.contracts.observer import ObserverContract
 from routekit.testing.contracts.provider import ProviderContract
+from routekit.testing.contracts.scorer import ScorerContract
 from routekit.testing.contracts.shared import SharedContract
 from routekit.testing.contracts.strategy import StrategyContract
 from routekit.testing.contracts.suite import ContractSuite
@@ -23,6 +24,7 @@ __all__ = [
     "LedgerContract",
     "ObserverContract",
     "ProviderContract",
+    "ScorerContract",
     "SharedContract",
     "StrategyContract",
 ]
