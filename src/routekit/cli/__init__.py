@@ -28,6 +28,7 @@ COMMANDS = {
     "simulate": Lazy(
         "routekit.cli.simulate:simulate", "Try strategies on scripted deployments and traffic. Calls nobody."
     ),
+    "quality": Lazy("routekit.cli.quality:quality", "Learn which model is good enough for a prompt, and check it."),
     "spend": Lazy("routekit.cli.spend:spend", "Show what was spent and saved, and by whom."),
     "report": Lazy("routekit.cli.report:report", "Write one page about what was spent, saved and decided."),
     "cache": Lazy("routekit.cli.cache:cache", "Show what is cached, look into a tenant's answers, erase them."),
