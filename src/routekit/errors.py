@@ -234,7 +234,7 @@ class GuardBlockedError(RoutingError):
 
 
 class GuardUnavailableError(RoutingError):
-    """A guard raised instead of deciding. Guards fail closed; the cause is chained."""
+    """A guard raised instead of deciding. Guards fail closed; what it raised may quote the text and is not chained."""
 
 
 class ProviderError(RoutekitError):

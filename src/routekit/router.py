@@ -27,8 +27,7 @@ from routekit.engine.io.port import IO
 from routekit.engine.io.sync_io import SyncIO, in_event_loop, run_sync
 from routekit.engine.plan.deployments import Deployments
 from routekit.engine.stream.handles import AsyncStream, Stream
-from routekit.engine.stream.live import LiveStream
-from routekit.engine.stream.replay import ReplayStream
+from routekit.engine.stream.live import RunningStream
 from routekit.errors import ConfigError, InvalidInputError, RoutekitError
 from routekit.pickling import reduced
 from routekit.plugin import Budget, Cache, OncePerKey, Provider, SemanticCache, Strategy, reaper
@@ -341,7 +340,7 @@ class Router:
     def __repr__(self) -> str:
         return f"Router({len(self.deployments)} deployments, default {self.default_strategy!r})"
 
-    async def _opened(self, io: IO, request: RouteRequest, strategy: Strategy) -> LiveStream | ReplayStream:
+    async def _opened(self, io: IO, request: RouteRequest, strategy: Strategy) -> RunningStream:
         self._refuse_if_closed()  # a stream starts when it is first read, which may be late
         return await self._engine.open(io, request, strategy)
 

@@ -77,15 +77,13 @@ class Vectors:
         self._health = health
         self._embedding = embedding
 
-    async def embed(self, io: IO, run: Run, name: str | None, *, single: bool) -> EmbeddingResult:
-        """The vectors of the request's messages.
+    async def embed(self, io: IO, run: Run, name: str | None, *, single: bool, asked: int) -> EmbeddingResult:
+        """The vectors of the request's messages, of which there were `asked` before the guards.
 
         Raises:
             RoutingError: nobody could make them, or was allowed to; a ProviderError that must be surfaced.
             InvalidInputError: there is no such deployment.
         """
-        asked = len(run.request.messages)
-        self._deciding.guard_request(run)
         texts = [text for m in run.request.messages if isinstance(text := m.get("content"), str)]
         if len(texts) != asked:
             raise GuardUnavailableError("a guard left other texts than were to be embedded; nothing was sent")

@@ -7,7 +7,6 @@ import logging
 import os
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,6 +41,7 @@ from routekit.engine.result import final_decision, result_from_cache, result_of
 from routekit.engine.run import Run
 from routekit.engine.settings import CompressionRule, EngineSettings
 from routekit.engine.snapshots import Snapshots
+from routekit.engine.stream.guards import GuardedStream, Guarding, masked, without_text
 from routekit.engine.stream.live import LiveStream
 from routekit.engine.stream.replay import ReplayStream
 from routekit.errors import BudgetExceededError, InvalidInputError, NoCandidateError, RoutekitError
@@ -145,8 +145,9 @@ class Engine:
         self._revalidating = Revalidating(self.complete, clock)
         self._waiting_room = WaitingRoom(health, settings.queue)
         declined = Declined(clock)
+        self._guards = Guarding(guards)
         self._deciding = Deciding(
-            guards=guards, health=health, billing=billing,
+            health=health, billing=billing,
             prefixes=prefixes, clock=clock, rng=rng, notify=notify,
             wait_for_recovery_s=settings.wait_for_recovery_s, provider_of=provider_of, declined=declined,
             scoring=Scoring(scorer) if scorer else None,
@@ -173,6 +174,7 @@ class Engine:
         run = self._start(request)
         with self._traffic:
             try:
+                await self._admit(io, run)
                 result = await self._complete(io, run, strategy)
             except BaseException as error:
                 reaper.end(error, functools.partial(self._end, run, error=error))
@@ -180,7 +182,7 @@ class Engine:
             self._end(run, result=result)
             return result
 
-    async def open(self, io: IO, request: RouteRequest, strategy: Strategy) -> LiveStream | ReplayStream:
+    async def open(self, io: IO, request: RouteRequest, strategy: Strategy) -> RunningStream:
         """A stream that has shown its first content: everything before that fell back unseen.
 
         Where answers are looked at before they count (a cascade, a guard on responses), the answer is
@@ -194,7 +196,8 @@ class Engine:
                         f"n={count} answers cannot be streamed; call complete() or acomplete(), whose result.choices "
                         "has all of them, or leave n out"
                     )
-                if strategy.reviews or self._deciding.checks_responses:
+                await self._admit(io, run)
+                if strategy.reviews or self._guards.needs_whole(run):
                     result = await self._complete(io, run, strategy)
                     self._end(run, result=result)
                     return ReplayStream.of_result(result)
@@ -210,7 +213,7 @@ class Engine:
             RoutingError: what `complete` would raise before it asks: nobody may serve it, a budget refuses it.
         """
         run = Run(request, self._clock)
-        self._deciding.guard_request(run)
+        await self._guards.request(io, run)
         pool = self._pool_of(run.request)
         await self._compressing.compress(io, run, pool, ask=False)
         decision = await self._deciding.decide(io, run, strategy, pool, wait=False)
@@ -218,13 +221,12 @@ class Engine:
         return final_decision(run)
 
     async def _complete(self, io: IO, run: Run, strategy: Strategy) -> RouteResult:
-        self._deciding.guard_request(run)
         key = await self._key(io, run, strategy)
         if key is None:
-            return self._guarded(run, await self._fresh(io, run, strategy))
+            return await self._guards.result(io, run, await self._fresh(io, run, strategy))
         found = await self._caching.find(io, run, key)
         if isinstance(found, Hit):
-            return self._guarded(run, self._cached(run, found, strategy))
+            return await self._guards.result(io, run, self._cached(run, found, strategy))
         shared: CacheEntry | None = None
         try:
             result = await self._fresh(io, run, strategy)
@@ -232,33 +234,17 @@ class Engine:
             shared = await self._caching.store(io, run, key, result)
         finally:
             found.land(shared)
-        return self._guarded(run, result)
+        return await self._guards.result(io, run, result)
 
-    def _guarded(self, run: Run, result: RouteResult) -> RouteResult:
-        """Step 11, on every way out: guards look at the answer, whether it was made now or before.
-
-        What was derived from a message that they changed goes with it.
-        """
-        if not self._deciding.checks_responses:
-            return result
-        messages = [choice.message for choice in result.choices]
-        read = [self._deciding.guard_response(run, message) for message in messages]
-        if all(after is before for after, before in zip(read, messages, strict=True)):
-            return result
-        others = tuple(
-            replace(other, message=message, logprobs=None)
-            for other, message in zip(result.others, read[1:], strict=True)
-        )
-        return replace(result, message=read[0], others=others, logprobs=None, decision=final_decision(run))
-
-    async def _open(self, io: IO, run: Run, strategy: Strategy) -> LiveStream | ReplayStream:
-        self._deciding.guard_request(run)
+    async def _open(self, io: IO, run: Run, strategy: Strategy) -> RunningStream:
         key = await self._key(io, run, strategy)
         found: Hit | Lead = Lead() if key is None else await self._caching.find(io, run, key)
         if isinstance(found, Hit):
-            result = self._cached(run, found, strategy)
+            cached = self._cached(run, found, strategy)
+            result = await self._guards.result(io, run, cached)
             self._end(run, result=result)
-            return ReplayStream(chunks_of(found.entry), result)
+            same = result.message is cached.message
+            return ReplayStream(chunks_of(found.entry), result) if same else ReplayStream.of_result(result)
         lead = found
 
         async def keep(result: RouteResult, deltas: tuple[dict[str, Any], ...] | None) -> None:
@@ -277,7 +263,8 @@ class Engine:
 
         try:
             opened = await self._asked(io, run, strategy, lambda chain: self._asking.open(io, run, chain))
-            return LiveStream(io, run, opened, self._asking, keep, failed, self._traffic)
+            live = LiveStream(io, run, opened, self._asking, keep, failed, self._traffic)
+            return GuardedStream(live, run) if run.sessions else live
         except BaseException:
             lead.land()
             raise
@@ -435,7 +422,8 @@ class Engine:
         run = self._start(request)
         with self._traffic:
             try:
-                result = await self._vectors.embed(io, run, name, single=single)
+                await self._admit(io, run)
+                result = await self._vectors.embed(io, run, name, single=single, asked=len(request.messages))
             except BaseException as error:
                 reaper.end(error, functools.partial(self._end, run, error=error))
                 raise
@@ -467,9 +455,19 @@ class Engine:
     def _start(self, request: RouteRequest) -> Run:
         run = Run(request, self._clock)
         run.baseline = self._baseline_of
-        if self._notify:
-            self._notify(RequestStarted(request_id=run.id, at=self._clock.time(), request=request))
         return run
+
+    async def _admit(self, io: IO, run: Run) -> None:
+        """Guards first: who looks on sees the request as they left it, and none of the text where they refused it."""
+        refused = True
+        try:
+            await self._guards.request(io, run)
+            refused = False
+        finally:
+            if refused:
+                without_text(run)
+            if self._notify:
+                self._notify(RequestStarted(request_id=run.id, at=self._clock.time(), request=run.request))
 
     def _end(
         self, run: Run, *, result: RouteResult | EmbeddingResult | None = None, error: BaseException | None = None
@@ -478,6 +476,8 @@ class Engine:
         if isinstance(error, BudgetExceededError):
             error.partial = partial_of(run.request.messages)
         if self._notify:
+            if run.sessions and isinstance(result, RouteResult):
+                result = masked(run, result)
             self._notify(
                 RequestEnded(
                     request_id=run.id, at=self._clock.time(), result=result, error=error, request=run.request,

@@ -107,7 +107,7 @@ def final_decision(run: Run) -> RouteDecision:
     """The decision with the notes that came up after it."""
     decision = run.decision
     assert decision is not None
-    if not run.notes:
+    if not run.notes and not run.findings:
         return decision
     return RouteDecision(
         strategy=decision.strategy,
@@ -118,4 +118,5 @@ def final_decision(run: Run) -> RouteDecision:
         path=decision.path,
         request=decision.request,
         notes=(*decision.notes, *run.notes),
+        guards=tuple(run.findings),
     )

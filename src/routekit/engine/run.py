@@ -8,11 +8,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from routekit.engine.deadline import Deadline
+from routekit.plugin import GuardSession
 from routekit.types import (
     Attempt,
     CacheStatus,
     Clock,
     Deployment,
+    Finding,
     RouteDecision,
     RouteRequest,
 )
@@ -36,6 +38,7 @@ class Run:
     `unbilled_nanos` is what an answer under review costs, not yet recorded.
     `removed_tokens` is what compressors took out; `baseline` finds the deployment that it is compared with.
     `vectors` are the question's, by embedder, None where it could not be embedded.
+    `findings` are what guards noticed, `sessions` what reads its answers for them, by guard.
     `own` has what single deployments are sent instead of the request.
     `ticket` is its place in the queue, where it had to wait, `wait_until_s` when it stops waiting.
     """
@@ -48,6 +51,7 @@ class Run:
         "cost_nanos",
         "deadline",
         "decision",
+        "findings",
         "held_nanos",
         "holds",
         "id",
@@ -55,6 +59,7 @@ class Run:
         "own",
         "removed_tokens",
         "request",
+        "sessions",
         "ticket",
         "unbilled_nanos",
         "used",
@@ -69,6 +74,8 @@ class Run:
         self.attempts: list[Attempt] = []
         self.decision: RouteDecision | None = None
         self.notes: list[str] = []
+        self.findings: list[Finding] = []
+        self.sessions: list[tuple[str, GuardSession]] = []
         self.cost_nanos = 0
         self.cost_known = True
         self.holds = 0

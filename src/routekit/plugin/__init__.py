@@ -5,7 +5,7 @@ from routekit.plugin.cache import Cache, CachePlugin, CacheStats, SemanticCache,
 from routekit.plugin.compressor import RETRIEVE_ORIGINAL, Compression, Compressor, CompressorPlugin
 from routekit.plugin.entrycodec import decode_entry, encode_entry
 from routekit.plugin.forking import new_lock_after_fork, reset_after_fork
-from routekit.plugin.guard import ALLOW, Guard, GuardPlugin, GuardVerdict
+from routekit.plugin.guard import ALLOW, Guard, GuardPlugin, GuardSession, GuardVerdict
 from routekit.plugin.hookspecs import hookimpl
 from routekit.plugin.observer import Observer, ObserverPlugin
 from routekit.plugin.offload import offload, pump
@@ -24,6 +24,7 @@ from routekit.types import (
     Answer,
     Candidate,
     Chunk,
+    Finding,
     Ranking,
     RouteDecision,
     RouteRequest,
@@ -49,8 +50,10 @@ __all__ = [
     "Compressor",
     "CompressorPlugin",
     "Embeddings",
+    "Finding",
     "Guard",
     "GuardPlugin",
+    "GuardSession",
     "GuardVerdict",
     "Ledger",
     "NoOptions",

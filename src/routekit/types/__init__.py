@@ -48,6 +48,7 @@ from routekit.types.event import (
     RequestEnded,
     RequestStarted,
 )
+from routekit.types.finding import Finding
 from routekit.types.message import Message, ToolCall, as_messages, follows_tool_results, last_user_text, text_of
 from routekit.types.model import CAPABILITIES, NO_LIMITS, Deployment, Limits, Model
 from routekit.types.money import ZERO, Money
@@ -95,6 +96,7 @@ __all__ = [
     "EntryKind",
     "Estimate",
     "Event",
+    "Finding",
     "FirstToken",
     "HealthChanged",
     "Hold",

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, overload
 
 from routekit.errors import NoCandidateError
 from routekit.types.empty import EMPTY
+from routekit.types.finding import Finding
 from routekit.types.model import Deployment
 from routekit.types.money import Money
 from routekit.types.request import RouteRequest
@@ -276,7 +277,7 @@ class RouteDecision:
     """Who is asked, in which order, and why; who is not, and why not.
 
     `strategy` is the strategy's label, `path` the chain of strategies that delegated to each other
-    (outermost first), `reason` one sentence about the first choice.
+    (outermost first), `reason` one sentence about the first choice. `guards` is what guards found, never a value.
     """
 
     strategy: str
@@ -287,6 +288,7 @@ class RouteDecision:
     path: tuple[str, ...] = ()
     request: RouteRequest | None = field(default=None, repr=False, compare=False)
     notes: tuple[str, ...] = ()
+    guards: tuple[Finding, ...] = ()
 
     @property
     def chosen(self) -> Deployment:
@@ -330,6 +332,7 @@ class RouteDecision:
             ],
             "notes": list(self.notes),
             "trust": {name: score.trust for name, score in self.signals.quality.items()},
+            "guards": [finding.to_dict() for finding in self.guards],
             "holder": self.signals.holder,
             "seed": self.signals.seed,
         }

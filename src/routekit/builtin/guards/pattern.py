@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from routekit.builtin.guards.presets import PRESETS, Finder, matches_of
+from routekit.builtin.guards.reading import Reading, same
 from routekit.plugin import ALLOW, Guard, GuardPlugin, GuardVerdict, Options, PluginContext
 from routekit.types import NO_REQUIREMENTS, Message, Requirements, RouteRequest
 from routekit.types.empty import EMPTY
@@ -18,20 +18,6 @@ Action = Literal["redact", "block", "require-local"]
 Preset = Literal["email", "credit-card", "iban", "us-ssn", "api-key", "ipv4"]
 
 _LOCAL = Requirements(tags=frozenset({"local"}))
-_NOT_TEXT = frozenset({"role", "type"})
-_IDS = frozenset({"id", "tool_call_id"})
-"""Join calls with their results: read, but not redacted, because two of them could then be one."""
-
-_MEDIA = frozenset({("image_url", "url"), ("input_audio", "data"), ("file", "file_data")})
-"""Where a picture, sound or file stands, by the field around it and its own: told by place, never by its text."""
-
-_SETTINGS = frozenset(
-    {
-        "modalities", "parallel_tool_calls", "reasoning_effort", "service_tier", "stream_options", "tool_choice",
-        "verbosity",
-    }
-)  # fmt: skip
-"""Parameters with words of the protocol. Every other one may carry what somebody wrote."""
 
 
 class PatternRule(Options):
@@ -119,13 +105,14 @@ def _verdict(
 ) -> GuardVerdict:
     if not rules:
         return ALLOW
-    reading = _Reading(rules)
-    changed = tuple(cast("Message", reading.value(message)) for message in messages)
-    new_tools = tuple(reading.value(tool) for tool in tools)
-    new_params = {key: value if key in _SETTINGS else reading.value(value) for key, value in params.items()}
+    redactor = _Redactor(rules)
+    reading = Reading(redactor)
+    changed = reading.messages(messages)
+    new_tools = reading.tools(tools)
+    new_params = reading.params(params)
 
     def labels(*actions: Action) -> str:
-        return ", ".join(rule.label for rule in rules if rule.action in actions and rule in reading.matched)
+        return ", ".join(rule.label for rule in rules if rule.action in actions and rule in redactor.matched)
 
     if blocked := labels("block"):
         return GuardVerdict(action="block", rule=blocked)
@@ -136,35 +123,20 @@ def _verdict(
         action="require" if labels("require-local") else "redact",
         rule=local if labels("require-local") else labels("redact"),
         messages=changed if redacts else None,
-        tools=new_tools if redacts and not _same(new_tools, tools) else None,
-        params=new_params if redacts and not _same(new_params.values(), params.values()) else None,
+        tools=new_tools if redacts and not same(new_tools, tools) else None,
+        params=new_params if redacts and new_params is not params else None,
         requirements=_LOCAL if labels("require-local") else NO_REQUIREMENTS,
     )
 
 
-class _Reading:
-    """One pass over messages: what matched, and copies of what had to change."""
+class _Redactor:
+    """What matched, and what stays of a text."""
 
     def __init__(self, rules: Sequence[_Rule]) -> None:
         self._rules = rules
         self.matched: set[_Rule] = set()
 
-    def value(self, value: Any) -> Any:
-        """The value with all texts in it redacted; the same object where nothing was."""
-        return self._value("", value)
-
-    def _value(self, around: str, value: Any) -> Any:
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, Mapping):
-            fields = {key: self._field(around, key, item) for key, item in value.items()}
-            return value if all(fields[key] is item for key, item in value.items()) else fields
-        if isinstance(value, (list, tuple)):
-            items = [self._value(around, item) for item in value]
-            return value if _same(items, value) else items
-        return value
-
-    def text(self, text: str, *, is_id: bool = False) -> str:
+    def text(self, text: str, where: str, *, label: str = "", is_id: bool = False) -> str:
         for rule in self._rules:
             # What blocks must not depend on what another rule has redacted.
             if rule.action != "redact" and next(rule.find(text), None) is not None:
@@ -175,45 +147,6 @@ class _Reading:
                 for start, end in reversed(spans):
                     text = text[:start] + rule.placeholder + text[end:]
         return text
-
-    def _field(self, around: str, key: Any, value: Any) -> Any:
-        if not isinstance(value, str):
-            return self._value(str(key), value)
-        if key in _NOT_TEXT or (around, key) in _MEDIA:
-            return value
-        return self._arguments(value) if key == "arguments" else self.text(value, is_id=key in _IDS)
-
-    def _arguments(self, text: str) -> str:
-        """Arguments are JSON inside a text: they stay JSON, and escapes or numbers hide nothing."""
-        plain = self.text(text)
-        try:
-            before = json.loads(text)
-            after = self._json(before)
-        except (ValueError, RecursionError):
-            return plain
-        if plain == text and after is before:
-            return text
-        return self.text(json.dumps(after, ensure_ascii=False))
-
-    def _json(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            written = str(value)
-            shown = self.text(written)
-            return value if shown == written else shown
-        if isinstance(value, list):
-            items = [self._json(item) for item in value]
-            return value if _same(items, value) else items
-        if isinstance(value, dict):
-            fields = {self.text(key): self._json(item) for key, item in value.items()}
-            unchanged = list(fields) == list(value) and _same(fields.values(), value.values())
-            return value if unchanged else fields
-        return value
-
-
-def _same(new: Iterable[Any], old: Iterable[Any]) -> bool:
-    return all(a is b for a, b in zip(new, old, strict=True))
 
 
 def _make(options: PatternOptions, context: PluginContext) -> PatternGuard:

@@ -10,7 +10,7 @@ Finder = Callable[[str], Iterator[Span]]
 
 _DIGIT_GROUPS = re.compile(r"[0-9]+(?:[ -][0-9]+)*")
 _DIGITS = re.compile(r"[0-9]+")
-_IBAN_START = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?=[ A-Za-z0-9])")
+_IBAN_START = re.compile(r"[0-9]{2}(?<=[A-Za-z]{2}..)(?<![A-Za-z0-9].{4})(?=[ A-Za-z0-9])", re.DOTALL)
 
 # Lengths from the SWIFT registry of IBAN formats.
 _IBAN_LENGTHS = {
@@ -63,12 +63,13 @@ def ibans(text: str) -> Iterator[Span]:
     """International bank account numbers of the right length and check digits, spaces allowed."""
     end = 0
     for start in _IBAN_START.finditer(text):
-        if start.start() < end:
+        first = start.start() - 2
+        if first < end:
             continue
-        length = _IBAN_LENGTHS.get(start.group()[:2].upper())
+        length = _IBAN_LENGTHS.get(text[first : first + 2].upper())
         if length is None:
             continue
-        taken, place = "", start.start()
+        taken, place = "", first
         while len(taken) < length and place < len(text):
             letter = text[place]
             if letter.isascii() and letter.isalnum():
@@ -79,7 +80,7 @@ def ibans(text: str) -> Iterator[Span]:
         ended = place >= len(text) or not (text[place].isascii() and text[place].isalnum())
         if len(taken) == length and ended and int("".join(str(int(c, 36)) for c in taken[4:] + taken[:4])) % 97 == 1:
             end = place
-            yield start.start(), end
+            yield first, end
 
 
 def _luhn(digits: str) -> bool:

@@ -15,7 +15,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from routekit.engine.io.port import IO, WATCH_S, Handle, T, Watch
+from routekit.engine.io.port import IO, WATCH_S, Handle, P, T, Watch
 from routekit.plugin import (
     Budget,
     Cache,
@@ -98,6 +98,11 @@ class AsyncIO:
         task = asyncio.get_running_loop().create_task(_quietly(aclose()))
         self._closing.add(task)  # the loop keeps only weak references to tasks
         task.add_done_callback(self._closing.discard)
+
+    async def either(
+        self, ask: Callable[P, T], aask: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return await aask(*args, **kwargs)
 
     async def get(self, cache: Cache, key: CacheKey) -> CacheEntry | None:
         return await cache.aget(key)

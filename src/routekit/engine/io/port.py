@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from routekit.plugin import (
     Budget,
@@ -21,6 +21,7 @@ from routekit.plugin import (
 from routekit.types import Answer, CacheEntry, CacheKey, Deployment, Reservation
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class Watch(NamedTuple):
@@ -55,6 +56,12 @@ class IO(Protocol):
 
     def discard(self, handle: Handle) -> None:
         """Closes a stream without waiting for it."""
+        ...
+
+    async def either(
+        self, ask: Callable[P, T], aask: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """What the one of the two says that may wait as this face does."""
         ...
 
     async def get(self, cache: Cache, key: CacheKey) -> CacheEntry | None: ...

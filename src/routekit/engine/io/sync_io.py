@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 from routekit.engine.io.asyncio_io import AsyncIO, _Reading
-from routekit.engine.io.port import IO, Handle, T, Watch
+from routekit.engine.io.port import IO, Handle, P, T, Watch
 from routekit.plugin import (
     Budget,
     Cache,
@@ -63,6 +63,11 @@ class SyncIO:
             close = getattr(handle, "close", None)
             if close is not None:
                 close()
+
+    async def either(
+        self, ask: Callable[P, T], aask: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return ask(*args, **kwargs)
 
     async def get(self, cache: Cache, key: CacheKey) -> CacheEntry | None:
         return cache.get(key)

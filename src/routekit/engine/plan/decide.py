@@ -1,4 +1,4 @@
-"""From a request to a decision: guards, planner, strategy."""
+"""From a request to a decision: planner, strategy."""
 
 from __future__ import annotations
 
@@ -20,19 +20,13 @@ from routekit.engine.plan.prompt_cache import MIN_TOKENS, PrefixMemory
 from routekit.engine.plan.scoring import Scoring, apply, explained
 from routekit.engine.plan.setup import Setup
 from routekit.engine.run import Run
-from routekit.errors import (
-    GuardBlockedError,
-    GuardUnavailableError,
-    NoCandidateError,
-    RoutekitError,
-)
-from routekit.plugin import Guard, GuardVerdict, Provider, Strategy
+from routekit.errors import NoCandidateError, RoutekitError
+from routekit.plugin import Provider, Strategy
 from routekit.types import (
     Candidate,
     Clock,
     Decided,
     Deployment,
-    Message,
     PluginBypassed,
     Ranking,
     Rejection,
@@ -53,7 +47,6 @@ class Deciding:
     def __init__(
         self,
         *,
-        guards: Sequence[tuple[str, Guard]],
         health: Health,
         billing: Billing,
         prefixes: PrefixMemory,
@@ -70,54 +63,12 @@ class Deciding:
         self._provider_of = provider_of
         self._setup = Setup(provider_of)
         self._panic = Panic(health, clock, wait_for_recovery_s)
-        self._guards = tuple(guards)
-        self._response_guards = tuple(pair for pair in guards if pair[1].checks_responses)
         self._health = health
         self._billing = billing
         self._prefixes = prefixes
         self._clock = clock
         self._rng = rng
         self._notify = notify
-
-    @property
-    def checks_responses(self) -> bool:
-        return bool(self._response_guards)
-
-    def guard_request(self, run: Run) -> None:
-        """Guards look at the request; they may change it, narrow who may serve it, or refuse it."""
-        for name, guard in self._guards:
-            try:
-                verdict = _checked(guard.check_request(run.request))
-            except Exception as error:
-                raise _failed(name, error, "nothing was sent") from error
-            if verdict.action == "block":
-                raise GuardBlockedError(guard=name, rule=verdict.rule, where="request")
-            changes = _changes(verdict)
-            if verdict.action == "redact" and not changes:
-                raise GuardUnavailableError(
-                    f"guard {name!r} redacts without saying what is left; guards fail closed, nothing was sent"
-                )
-            if changes:
-                run.request = dataclasses.replace(run.request, **changes)
-                run.notes.append(f"guard {name} redacted the request ({verdict.rule})")
-            if verdict.action == "require":
-                both = run.request.requirements | verdict.requirements
-                run.request = dataclasses.replace(run.request, requirements=both)
-                run.notes.append(f"guard {name} narrowed the candidates ({verdict.rule})")
-
-    def guard_response(self, run: Run, message: Message) -> Message:
-        """Guards look at the answer; they may change or refuse it."""
-        for name, guard in self._response_guards:
-            try:
-                verdict = _checked(guard.check_response(run.request, message))
-            except Exception as error:
-                raise _failed(name, error, "the answer is withheld") from error
-            if verdict.action in ("block", "require"):
-                raise GuardBlockedError(guard=name, rule=verdict.rule, where="response")
-            if verdict.action == "redact":
-                message = _redacted(name, verdict)[0]
-                run.notes.append(f"guard {name} redacted the answer ({verdict.rule})")
-        return message
 
     async def decide(self, io: IO, run: Run, strategy: Strategy, pool: Pool, *, wait: bool = True) -> RouteDecision:
         """Plans and ranks. Waits for a deployment's return where the module's text says so, and `wait` is set.
@@ -356,34 +307,6 @@ def _joined(decision: RouteDecision, rest: Ranking) -> RouteDecision:
 def _gathers(strategy: Strategy) -> bool:
     kind = type(strategy)
     return kind.gather is not Strategy.gather or kind.agather is not Strategy.agather
-
-
-def _checked(verdict: GuardVerdict) -> GuardVerdict:
-    if not isinstance(verdict, GuardVerdict):
-        raise TypeError(f"a guard returns a GuardVerdict, not {type(verdict).__name__}")
-    return verdict
-
-
-def _failed(name: str, error: Exception, so: str) -> GuardUnavailableError:
-    return GuardUnavailableError(f"guard {name!r} failed ({type(error).__name__}); guards fail closed, {so}")
-
-
-def _changes(verdict: GuardVerdict) -> dict[str, Any]:
-    """The parts of a request that a verdict replaces."""
-    found: dict[str, Any] = {}
-    if verdict.messages:
-        found["messages"] = tuple(verdict.messages)
-    if verdict.tools is not None:
-        found["tools"] = tuple(verdict.tools)
-    if verdict.params is not None:
-        found["params"] = verdict.params
-    return found
-
-
-def _redacted(name: str, verdict: GuardVerdict) -> Sequence[Message]:
-    if not verdict.messages:
-        raise GuardUnavailableError(f"guard {name!r} redacts without saying what is left; guards fail closed")
-    return verdict.messages
 
 
 def _without(

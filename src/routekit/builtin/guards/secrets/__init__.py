@@ -1,0 +1,1 @@
+"""Secrets: keys, tokens and passwords, by the formats that vendors give them and by where they stand."""
