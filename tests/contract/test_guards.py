@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from routekit.builtin.guards.pattern import PatternGuard
+from routekit.builtin.guards.pii.guard import PiiGuard
+from routekit.builtin.guards.secrets.guard import SecretsGuard
 from routekit.plugin import Guard
 from routekit.testing.contracts import GuardContract
 
@@ -30,3 +32,26 @@ class TestPattern(GuardContract):
     @pytest.fixture
     def forbidden(self) -> str:
         return "write to jane.doe@example.com"
+
+
+LOCAL: dict[str, Any] = {"action": "route", "route": {"tags": ["local"]}}
+
+
+class TestPii(GuardContract):
+    @pytest.fixture(params=[{}, {"action": "block"}, LOCAL, {"restore": False, "apply_to": ["request"]}])
+    def guard(self, request: pytest.FixtureRequest) -> Guard:
+        return PiiGuard(**request.param)
+
+    @pytest.fixture
+    def forbidden(self) -> str:
+        return "write to jane.doe@example.com"
+
+
+class TestSecrets(GuardContract):
+    @pytest.fixture(params=[{}, {"action": "redact"}, LOCAL])
+    def guard(self, request: pytest.FixtureRequest) -> Guard:
+        return SecretsGuard(**request.param)
+
+    @pytest.fixture
+    def forbidden(self) -> str:
+        return "the password is " + "q7!Rw" + "2zP9kd"

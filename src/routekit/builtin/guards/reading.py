@@ -29,6 +29,9 @@ _SETTINGS = frozenset(
 _TEXTS = frozenset({"content", "text", "refusal", "description", "reasoning_content", "input"})
 """Fields whose names say nothing about what stands in them."""
 
+ARGUMENTS = "arguments"
+"""The label of JSON that is read as a text."""
+
 _JSON_STARTS = ("{", "[")
 _CHANNELS = {"user": "user", "system": "system", "developer": "system", "tool": "tool", "function": "tool"}
 
@@ -98,7 +101,7 @@ class Reading:
 
     def arguments(self, text: str) -> str:
         """Arguments are JSON inside a text: they stay JSON, and escapes or numbers hide nothing."""
-        plain = self._text(text)
+        plain = self._text(text, ARGUMENTS)
         try:
             before = json.loads(text)
             after = self._json(before)
@@ -107,7 +110,7 @@ class Reading:
         if plain == text and after is before:
             return text
         written = json.dumps(after, ensure_ascii=False)
-        again = self._text(written)
+        again = self._text(written, ARGUMENTS)
         return again if again is written or _is_json(again) else written
 
     def _json(self, value: Any, label: str = "") -> Any:
