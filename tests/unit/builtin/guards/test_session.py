@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -13,7 +14,7 @@ from routekit.types import RouteRequest
 
 ASKED = "mail anna@x.io and bob@y.io, or call +49 30 23125525"
 SAID = (
-    "I wrote to [EMAIL_1] first. Then a long while nothing happened, and we waited for what was to come next, as one does. "
+    "I wrote to [EMAIL_1] first. Then a long while nothing happened, and we waited for what was to come. "
     "[EMAIL_2] said: ask eve@z.io, card 4111 1111 1111 1111, or [PHONE_1]. [EMAIL_9] is nobody, [EMAIL is open"
 )
 
@@ -40,7 +41,7 @@ def test_own_values_are_put_back_and_others_taken_out() -> None:
 def test_a_stream_is_read_like_the_whole_wherever_it_is_cut(cuts: list[int], response: bool) -> None:
     options = {} if response else {"apply_to": ["request"]}
     places = [0, *sorted(cuts), len(SAID)]
-    deltas = [{"content": SAID[a:b]} for a, b in zip(places, places[1:], strict=False)]
+    deltas = [{"content": SAID[a:b]} for a, b in itertools.pairwise(places)]
     whole = session(**options).message({"role": "assistant", "content": SAID})
     assert streamed(session(**options), deltas)["content"] == whole["content"]
 
@@ -51,7 +52,7 @@ def test_a_stream_is_read_like_the_whole_wherever_it_is_cut(cuts: list[int], res
 )
 def test_so_is_any_text(text: str, cuts: list[int]) -> None:
     places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    deltas = [{"content": text[a:b]} for a, b in zip(places, places[1:], strict=False) if b > a]
+    deltas = [{"content": text[a:b]} for a, b in itertools.pairwise(places) if b > a]
     whole = session().message({"role": "assistant", "content": text})["content"]
     assert (streamed(session(), deltas)["content"] or "") == whole
 
