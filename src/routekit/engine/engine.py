@@ -42,7 +42,7 @@ from routekit.engine.run import Run
 from routekit.engine.settings import CompressionRule, EngineSettings
 from routekit.engine.snapshots import Snapshots
 from routekit.engine.stream.guards import GuardedStream, Guarding, masked, without_text
-from routekit.engine.stream.live import LiveStream
+from routekit.engine.stream.live import LiveStream, RunningStream
 from routekit.engine.stream.replay import ReplayStream
 from routekit.errors import BudgetExceededError, InvalidInputError, NoCandidateError, RoutekitError
 from routekit.plugin import Budget, Cache, Compressor, Guard, Observer, Provider, Scorer, SharedState, Strategy, reaper
