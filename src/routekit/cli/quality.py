@@ -88,11 +88,11 @@ def evaluate(rows: Path, file: Path, picture: Path | None, as_json: bool) -> Non
     if as_json:
         print_json(found)
         return
-    table(_FIGURES, [_figures(name, found) for name in ("learned", "zero", "length", "oracle")])
+    table(_FIGURES, [_figures(name, found) for name in ("learned", "static", "zero", "length", "oracle")])
     best = found["best_static"]
     low, _, high = found["aiq_gain"]
     say(f"best single model: {best['model']}, {best['score']:.3f} at ${best['cost_usd']:.3g} a request")
-    say(f"learned over zero: {low:+.4f} to {high:+.4f} AIQ (95 %, {found['rows']:,} rows)")
+    say(f"learned over static: {low:+.4f} to {high:+.4f} AIQ (95 %, {found['rows']:,} rows)")
     if found["apgr"] is not None:
         say(f"APGR {found['apgr']:.3f} ({found['apgr_models'][0]} against {found['apgr_models'][1]})")
     say(f"ECE {found['ece']:.3f}; Brier {found['brier']:.4f}, {found['brier_gain']:+.1%} better than the averages")

@@ -30,9 +30,10 @@ _SAMPLES = 200
 def evaluate_rows(model: QualityModel, rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Figures as plain data; `curves` has the points of every router, `reliability` the bins of calibration.
 
-    Routers: ``learned`` (the model), ``length`` (longer prompts to the dearer model), ``zero`` (the best mix of static
-    choices, in hindsight on these rows), ``oracle`` (who knows every score). Rows where a model has no score are left
-    out. Costs come from the rows; where there are none, from the fit; choices only ever see the fit's mean costs.
+    Routers: ``learned`` (the model), ``length`` (longer prompts to the dearer model), ``static`` (the mix of static
+    choices that the fit's averages suggest), ``zero`` (the best mix, in hindsight on these rows), ``oracle`` (who knows
+    every score). Rows where a model has no score are left out. Costs come from the rows; where there are none, from
+    the fit; choices only ever see the fit's mean costs.
 
     Raises:
         InvalidInputError: no row has scores of all models of the file.
@@ -54,6 +55,7 @@ def evaluate_rows(model: QualityModel, rows: Iterable[Mapping[str, Any]]) -> dic
     curves = {
         "learned": router_curve(predicted, table.scores, costs, means),
         "length": router_curve(_by_length(table, means, static), table.scores, costs, means),
+        "static": router_curve(static, table.scores, costs, means),
         "zero": zero_router(table.scores, costs),
         "oracle": router_curve(table.scores, table.scores, costs, means),
     }
@@ -64,7 +66,7 @@ def evaluate_rows(model: QualityModel, rows: Iterable[Mapping[str, Any]]) -> dic
     return {
         "rows": len(table), "left_out": given - len(table), "models": list(model.models),
         "aiq": {name: round(area(curve, low, high), 5) for name, curve in curves.items()},
-        "aiq_gain": _interval(predicted, table.scores, costs, means),
+        "aiq_gain": _interval(predicted, static, table.scores, costs, means),
         "apgr": _rounded(
             apgr(predicted[:, strong] - predicted[:, weak], table.scores[:, weak], table.scores[:, strong])
             if strong != weak else None
@@ -103,8 +105,10 @@ def _by_length(table: LabelledRows, means: NDArray[Any], static: NDArray[Any]) -
     return made
 
 
-def _interval(predicted: NDArray[Any], scores: NDArray[Any], costs: NDArray[Any], means: NDArray[Any]) -> list[float]:
-    """AIQ above the zero router: the 2.5 %, 50 % and 97.5 % quantile of bootstrap samples of the rows."""
+def _interval(
+    predicted: NDArray[Any], static: NDArray[Any], scores: NDArray[Any], costs: NDArray[Any], means: NDArray[Any]
+) -> list[float]:
+    """AIQ above the static router of the same fit: the 2.5 %, 50 % and 97.5 % quantile of bootstrap samples."""
     import numpy as np
 
     from routekit.quality.evaluate import utility
@@ -112,13 +116,15 @@ def _interval(predicted: NDArray[Any], scores: NDArray[Any], costs: NDArray[Any]
     rng = np.random.default_rng(0)
     n = len(scores)
     weights = rng.multinomial(n, np.full(n, 1 / n), size=_SAMPLES).astype(float)
-    gains = utility(predicted, scores, costs, means).gains(weights)
+    gains = utility(predicted, scores, costs, means).gains(weights) - utility(static, scores, costs, means).gains(
+        weights
+    )
     return [round(float(q), 5) for q in np.quantile(gains, [0.025, 0.5, 0.975])]
 
 
 def picture(found: dict[str, Any]) -> str:
     """Cost against quality, and predicted against true, as a file of SVG that stands alone."""
-    colours = {"learned": "#0072b2", "length": "#e69f00", "zero": "#555", "oracle": "#009e73"}
+    colours = {"learned": "#0072b2", "length": "#e69f00", "static": "#cc79a7", "zero": "#555", "oracle": "#009e73"}
     curves = {name: Curve(*found["curves"][name]) for name in colours}
     right = max(max(curve.costs) for curve in curves.values()) or 1.0
     low = min(min(curve.scores) for curve in curves.values())
@@ -136,7 +142,7 @@ def picture(found: dict[str, Any]) -> str:
         points = [*zip(curve.costs, curve.scores, strict=True), (right, curve.scores[-1])]
         path = " ".join(f"{60 + x / right * 440:.1f},{370 - (y - low) / spread * 320:.1f}" for x, y in points)
         drawn.append(f'<polyline points="{path}" fill="none" stroke="{colours[name]}" stroke-width="2.5"/>')
-        drawn.append(_text(60 + 110 * place, 412, name, colour=colours[name]))
+        drawn.append(_text(60 + 90 * place, 412, name, colour=colours[name]))
     drawn.append('<line x1="560" y1="370" x2="880" y2="50" stroke="#bbb"/>')
     most = max((count for _, count, _, _ in found["reliability"]), default=1)
     for _, count, predicted, true in found["reliability"]:

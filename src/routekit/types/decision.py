@@ -277,7 +277,9 @@ class RouteDecision:
     """Who is asked, in which order, and why; who is not, and why not.
 
     `strategy` is the strategy's label, `path` the chain of strategies that delegated to each other
-    (outermost first), `reason` one sentence about the first choice. `guards` is what guards found, never a value.
+    (outermost first), `reason` one sentence about the first choice. `propensity` is the chance that the first
+    choice had to be it, where the strategy drew it with a known one; None: the strategy does not say. `guards` is
+    what guards found, never a value.
     """
 
     strategy: str
@@ -289,6 +291,7 @@ class RouteDecision:
     request: RouteRequest | None = field(default=None, repr=False, compare=False)
     notes: tuple[str, ...] = ()
     guards: tuple[Finding, ...] = ()
+    propensity: float | None = None
 
     @property
     def chosen(self) -> Deployment:
@@ -331,6 +334,7 @@ class RouteDecision:
                 {"deployment": r.deployment.name, "code": r.code, "reason": r.reason} for r in self.rejections
             ],
             "notes": list(self.notes),
+            "propensity": self.propensity,
             "trust": {name: score.trust for name, score in self.signals.quality.items()},
             "guards": [finding.to_dict() for finding in self.guards],
             "holder": self.signals.holder,

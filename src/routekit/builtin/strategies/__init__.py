@@ -6,6 +6,7 @@ from routekit.builtin.strategies.balanced import Balanced
 from routekit.builtin.strategies.best import Best
 from routekit.builtin.strategies.cascade import Cascade
 from routekit.builtin.strategies.cheapest import Cheapest
+from routekit.builtin.strategies.explore import Explore
 from routekit.builtin.strategies.fastest import Fastest
 from routekit.builtin.strategies.least_busy import LeastBusy
 from routekit.builtin.strategies.ordered import Ordered
@@ -14,7 +15,7 @@ from routekit.builtin.strategies.rules import Rules
 from routekit.builtin.strategies.weighted import Weighted
 from routekit.plugin import StrategyPlugin, hookimpl
 
-BUILTIN = (Cheapest, Fastest, Best, Balanced, Ordered, Weighted, LeastBusy, Cascade, Rules, PerStep)
+BUILTIN = (Cheapest, Fastest, Best, Balanced, Ordered, Weighted, LeastBusy, Cascade, Rules, PerStep, Explore)
 
 
 @hookimpl
@@ -28,6 +29,7 @@ __all__ = [
     "Best",
     "Cascade",
     "Cheapest",
+    "Explore",
     "Fastest",
     "LeastBusy",
     "Ordered",

@@ -122,6 +122,7 @@ class Deciding:
             signals=decision.signals,
             path=decision.path,
             request=run.request,
+            propensity=decision.propensity,
             notes=(*decision.notes, *explained(decision, signals.quality)) if signals.quality else decision.notes,
         )
         run.decision = decision
