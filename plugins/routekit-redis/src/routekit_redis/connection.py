@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import secrets
+import math
+import re
+import threading
+import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
-from routekit.errors import BudgetUnavailableError, ConfigError
+from routekit.errors import ConfigError
 from routekit.plugin import refuse_secrets_in_url
+from routekit_redis.mark import prefix_of, reinitialise
 from routekit_redis.options import Persistence, RedisOptions
+from routekit_redis.sentences import border
+
+__all__ = ["Watch", "address_of", "check_server", "check_url", "connect", "prefix_of", "reinitialise", "speaks_tls"]
 
 MIN_VERSION = 7
+MOST_CONNECTIONS = 2**16
+"""The pool is as large as what is under way; the server's `maxclients` is the limit."""
+
+SENTINEL = ("redis+sentinel", "rediss+sentinel")
+LOOK_S = 60.0
+"""How often the server's settings are looked at, new connections aside."""
+
+_FRESH_S = 1.0
+_AGAIN_S = 2.0
+_ASKED = (
+    ("INFO", "server"), ("INFO", "persistence"), ("INFO", "memory"), ("CONFIG", "GET", "appendfsync"),
+    ("CONFIG", "GET", "maxmemory-policy"),
+)  # fmt: skip
 _log = logging.getLogger("routekit.redis")
 
 
@@ -57,27 +79,95 @@ def check_url(options: RedisOptions) -> None:
     raise ConfigError(problem, key="url")
 
 
-def connect(options: RedisOptions, env: Mapping[str, str]) -> Any:
-    """A client. Nothing is sent before the first call; a connection that has gone stale is made anew, once."""
-    half_s = options.timeout_s / 2  # connecting and one answer together take no longer than the whole
+def speaks_tls(address: str) -> bool:
+    return address.startswith("rediss")
+
+
+class Watch:
+    """Looks at the server's settings on new connections and every `LOOK_S`, and says what is wrong with them once."""
+
+    def __init__(self, persistence: Persistence, *, single: bool = True) -> None:
+        self._persistence = persistence
+        self._single = single
+        self._lock = threading.Lock()
+        self._looked_at = -math.inf
+        self.refused: ConfigError | None = None
+        self._told = ""
+
+    @property
+    def due(self) -> bool:
+        return time.monotonic() - self._looked_at >= (LOOK_S if self.refused is None else _AGAIN_S)
+
+    def connected(self, connection: Any) -> None:
+        """To be called with each new connection (`redis_connect_func`)."""
+        if self._single:  # the client of a cluster has done this itself
+            connection.on_connect()
+        if time.monotonic() - self._looked_at < _FRESH_S:  # many connect at once, and one of them looks
+            return
+        try:
+            self.look(connection)
+        except BaseException:
+            connection.disconnect()
+            raise
+
+    def look(self, connection: Any) -> None:
+        """Asks all at once, in one round trip.
+
+        Raises:
+            ConfigError: the server would lose spending, and `persistence` is "require".
+        """
+        connection.send_packed_command(connection.pack_commands(_ASKED))
+        server, kept, memory, flushed, policy = [_answer(connection) for _ in _ASKED]
+        settings = {"appendfsync": _value(flushed), "maxmemory-policy": _value(policy)}
+        try:
+            told = judged(_parsed(server), _parsed(kept), _parsed(memory), settings, self._persistence)
+        except ConfigError as error:
+            self.refused = error
+            self._looked_at = time.monotonic() - _FRESH_S
+            raise
+        self.refused = None
+        self._looked_at = time.monotonic()
+        with self._lock:
+            new, self._told = told != self._told, told
+        if told and new:
+            _log.warning("%s", told)
+
+
+def connect(options: RedisOptions, env: Mapping[str, str], watch: Watch | None = None) -> Any:
+    """A client. Nothing is sent before the first call; a connection that has gone stale is made anew, once.
+
+    Raises:
+        ConfigError: the URL or what it asks for is none. BudgetUnavailableError: a cluster does not answer.
+    """
+    address = address_of(options, env)
     settings: dict[str, Any] = {
-        "socket_timeout": half_s,
-        "socket_connect_timeout": half_s,
+        "socket_timeout": options.timeout_s,
+        "socket_connect_timeout": options.timeout_s,
         "decode_responses": False,
         "protocol": 2,
     }
-    try:
-        if options.cluster:
-            return RedisCluster.from_url(address_of(options, env), **settings)
-        # Every script may be run twice: a hold that is open stays open, an end that was written stays written.
-        retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-        return redis.Redis.from_url(address_of(options, env), retry=retry, **settings)
-    except (redis.RedisError, ValueError, OSError) as error:
-        # The texts of these errors may repeat the URL.
-        raise ConfigError(
-            f"the server cannot be used ({type(error).__name__})", key=options.url_env or "url",
-            fix="Give a URL such as redis://host:6379/0, of a server that runs.",
-        ) from None  # fmt: skip
+    if watch is not None:
+        settings["redis_connect_func"] = watch.connected
+    # Every script may be run twice: a hold that is open stays open, an end that was written stays written.
+    retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
+    with border(tls=speaks_tls(address)):
+        try:
+            if options.cluster:
+                return RedisCluster.from_url(address, retry=retry, max_connections=MOST_CONNECTIONS, **settings)
+            if address.partition(":")[0] in SENTINEL:
+                return _by_sentinel(address, retry=retry, max_connections=MOST_CONNECTIONS, **settings)
+            client = redis.Redis.from_url(address, retry=retry, max_connections=MOST_CONNECTIONS, **settings)
+            client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)  # are these known?
+        except (TypeError, ValueError) as error:
+            # The texts of these errors may repeat the URL.
+            option = re.search(r"unexpected keyword argument '(\w{1,40})'", str(error))
+            what = f"an option that nobody knows, {option[1]!r}" if option else "something that is no address"
+            raise ConfigError(
+                f"the Redis URL has {what}", key=options.url_env or "url",
+                fix="Give a URL such as redis://host:6379/0, rediss://host:6379/0?ssl_ca_certs=/path/ca.pem or "
+                "redis+sentinel://host:26379/mymaster/0.",
+            ) from None  # fmt: skip
+        return client
 
 
 def check_server(client: Any, persistence: Persistence) -> None:
@@ -87,120 +177,93 @@ def check_server(client: Any, persistence: Persistence) -> None:
         ConfigError: it is too old, or would lose spending and `persistence` is "require".
         BudgetUnavailableError: it does not answer.
     """
-    try:
-        server, kept, memory = (_info(client, section) for section in ("server", "persistence", "memory"))
-    except redis.RedisError as error:
-        raise unavailable(error) from None
+    with border():
+        server, kept, memory = (client.info(section) for section in ("server", "persistence", "memory"))
+        settings: dict[str, str | None] = {}
+        for name in ("appendfsync", "maxmemory-policy"):
+            settings[name] = None
+            with contextlib.suppress(redis.ResponseError, AttributeError):
+                settings[name] = _value(client.config_get(name))
+        told = judged(server, kept, memory, settings, persistence)
+    if told:
+        _log.warning("%s", told)
+
+
+def judged(
+    server: Mapping[str, Any], kept: Mapping[str, Any], memory: Mapping[str, Any],
+    settings: Mapping[str, str | None], persistence: Persistence,
+) -> str:  # fmt: skip
+    """What is to be warned about, or nothing.
+
+    Raises:
+        ConfigError: the server is too old, or would lose spending and `persistence` is "require".
+    """
     version = str(server.get("valkey_version") or server.get("redis_version") or "0")
     if int(version.partition(".")[0]) < MIN_VERSION:
         raise ConfigError(
             f"the server is version {version}", key="url", fix=f"Use Redis or Valkey {MIN_VERSION} or newer."
         )
     if persistence == "ignore":
-        return
+        return ""
     faults = []
-    if not kept.get("aof_enabled"):
+    if not int(kept.get("aof_enabled") or 0):
         faults.append("it has no append-only file: what it acknowledged is lost when it is killed (set appendonly yes)")
-    elif _setting(client, "appendfsync") == "no":
+    elif settings["appendfsync"] == "no":
         faults.append("it never flushes its append-only file (set appendfsync everysec or always)")
-    policy = _setting(client, "maxmemory-policy") or memory.get("maxmemory_policy") or "noeviction"
+    policy = settings["maxmemory-policy"] or memory.get("maxmemory_policy") or "noeviction"
     if policy != "noeviction":
         faults.append(f"it would evict balances when memory is short (set maxmemory-policy noeviction; it is {policy})")
     if not faults:
-        return
+        return ""
     told = f"the server would lose spending: {'; '.join(faults)}"
     if persistence == "require":
         raise ConfigError(
             told, key="persistence", fix='Change the server, or set persistence = "warn" and live with it.'
         )
-    _log.warning("%s", told)
+    return told
 
 
-def epoch_of(client: Any, prefix: str, home: Path | None, accept_new: bool) -> str:
-    """The ledger's own mark, made where the ledger is new. This machine remembers it in its home.
+def _by_sentinel(address: str, *, retry: Retry, max_connections: int, **settings: Any) -> Any:
+    """``redis+sentinel://user:password@host:26379,host2:26379/mymaster/0?sentinel_password=...``."""
+    parts = urlsplit(address)
+    user, _, places = parts.netloc.rpartition("@")
+    name, _, database = parts.path.strip("/").partition("/")
+    if not name or not places:
+        raise ValueError("a Sentinel URL needs hosts and the master's name")
+    sentinels = []
+    for place in places.split(","):
+        host, _, port = place.rpartition(":") if re.search(r":\d+$", place) else (place, "", "26379")
+        sentinels.append((host.strip("[]"), int(port)))
+    given = dict(parse_qsl(parts.query))
+    towards = {key.removeprefix("sentinel_"): given.pop(key) for key in list(given) if key.startswith("sentinel_")}
+    own: dict[str, Any] = {**given, "db": int(database or 0)}
+    if user:
+        username, _, password = user.partition(":")
+        own |= {key: unquote(text) for key, text in (("username", username), ("password", password)) if text}
+    if parts.scheme.startswith("rediss"):
+        own["ssl"] = True
+        towards = {"ssl": True, **{key: text for key, text in given.items() if key.startswith("ssl_")}, **towards}
+    timeouts = {key: value for key, value in settings.items() if key.startswith("socket_")}
+    sentinel = Sentinel(sentinels, sentinel_kwargs={**towards, **timeouts})
+    return sentinel.master_for(name, retry=retry, max_connections=max_connections, **settings, **own)
 
-    Raises:
-        ConfigError: this machine has seen another ledger here: its data is gone.
-        BudgetUnavailableError: the server does not answer.
-    """
-    note = None if home is None else _note(home, prefix)
-    seen = note.read_text() if note is not None and note.exists() else None
+
+def _answer(connection: Any) -> Any:
+    """None: the server's user may not ask for it."""
     try:
-        found = _text(client.hget(f"{prefix}:meta", "epoch"))
-        known = seen in (None, found, _text(client.hget(f"{prefix}:meta", "was")))
-        if not known and not accept_new:
-            raise ConfigError(
-                "the server has lost the ledger that this machine knows (flushed, replaced, or another database)",
-                key="url", fix="Restore it; or call routekit_redis.reinitialise(...), or set accept_new = true once.",
-            )  # fmt: skip
-        if found is None:
-            client.hsetnx(f"{prefix}:meta", "epoch", secrets.token_hex(8))
-            found = _text(client.hget(f"{prefix}:meta", "epoch"))
-    except redis.RedisError as error:
-        raise unavailable(error) from None
-    assert found is not None
-    if note is not None and found != seen:
-        note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh = note.with_name(f"{note.name}.{secrets.token_hex(4)}")
-        fresh.touch(mode=0o600)
-        fresh.write_text(found)
-        fresh.replace(note)
-    return found
-
-
-def reinitialise(url: str, *, name: str = "default", home: Path | str | None = None) -> None:
-    """Takes the server as it is for the ledger from now on; what was lost is lost.
-
-    To be called on one of the machines that knew the ledger: the others follow. Programs that are
-    running go on to refuse until they are started again.
-    """
-    import os
-
-    from routekit.config.load import home_of
-
-    note = _note(home_of(os.environ) if home is None else Path(home), prefix_of(name))
-    fresh: Any = {"epoch": secrets.token_hex(8), "was": note.read_text() if note.exists() else ""}
-    client = redis.Redis.from_url(url)
-    try:
-        client.hset(f"{prefix_of(name)}:meta", mapping=fresh)
-    finally:
-        client.close()
-
-
-def _note(home: Path, prefix: str) -> Path:
-    """Where a machine remembers which ledger it knows."""
-    return home / "redis" / prefix.strip("{}").replace(":", "-")
-
-
-def prefix_of(name: str) -> str:
-    """Where all keys of a service begin: one hash tag, so that one script may touch all of them on a cluster."""
-    return f"{{routekit:{name}}}"
-
-
-def unavailable(error: BaseException) -> BudgetUnavailableError:
-    """The typed error; the text of the original may repeat a URL or a key."""
-    slow = isinstance(error, redis.TimeoutError)
-    what = "did not answer in time" if slow else f"cannot be used ({type(error).__name__})"
-    hint = "raise timeout_s, or look at its load" if slow else "look whether it runs and lets this client in"
-    return BudgetUnavailableError(f"the Redis server {what}; budgets fail closed, nothing was sent. {hint}")
-
-
-def _info(client: Any, section: str) -> Mapping[str, Any]:
-    found = client.info(section)
-    # A cluster answers with a mapping per node: the first stands for all.
-    return (
-        next(iter(found.values())) if found and all(isinstance(value, Mapping) for value in found.values()) else found
-    )
-
-
-def _setting(client: Any, name: str) -> str | None:
-    try:
-        found = client.config_get(name)
-    except redis.ResponseError:  # many hosts forbid CONFIG
+        return connection.read_response()
+    except redis.ResponseError:
         return None
-    value = found.get(name) or found.get(name.encode())
-    return _text(value)
 
 
-def _text(value: Any) -> str | None:
+def _parsed(info: Any) -> dict[str, str]:
+    text = info.decode("utf-8", "replace") if isinstance(info, bytes) else str(info or "")
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line and not line.startswith("#"))
+
+
+def _value(found: Any) -> str | None:
+    """Of an answer to CONFIG GET; None: it cannot be known. Many hosts forbid CONFIG."""
+    if isinstance(found, Mapping):
+        found = [*next(iter(found.items()), ())]
+    value = found[1] if isinstance(found, (list, tuple)) and len(found) > 1 else None
     return value.decode() if isinstance(value, bytes) else value

@@ -14,7 +14,8 @@ Persistence = Literal["require", "warn", "ignore"]
 class RedisOptions(Options):
     """Where Redis is. `url_env` names a variable that holds the URL, with its password; `url` has none.
 
-    `name` keeps several services on one server apart. `timeout_s` is how long one call may take before
+    ``redis://host:6379/0``, ``rediss://`` for TLS, or ``redis+sentinel://host:26379,host2:26379/mymaster/0``.
+    `name` keeps several services on one server apart. `timeout_s` is how long one answer may take before
     it counts as failed. `cluster` says that the server is a Redis Cluster.
     """
 
@@ -30,10 +31,15 @@ class RedisLedgerOptions(RedisOptions):
     (no append-only file) or would evict balances: "require" refuses, "warn" logs, "ignore" does neither.
 
     `accept_new` takes an empty server for a new ledger even where this machine has seen another one.
+    `wait_replicas` is how many replicas must have a hold before its call is sent (WAIT); not with `cluster`.
+    `keep_days` is how long balances are kept after the end of their window; calls charged to a window that ended
+    longer ago leave no entries of their own.
     """
 
     persistence: Persistence = "require"
     accept_new: bool = False
+    wait_replicas: int = Field(default=0, ge=0, le=16)
+    keep_days: float = Field(default=35.0, ge=0, le=36_500)
 
 
 class RedisCacheOptions(RedisOptions):
