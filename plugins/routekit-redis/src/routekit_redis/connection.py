@@ -30,6 +30,7 @@ MIN_VERSION = 7
 MOST_CONNECTIONS = 2**16
 """The pool is as large as what is under way; the server's `maxclients` is the limit."""
 
+CLUSTER_TRIES = 3
 SENTINEL = ("redis+sentinel", "rediss+sentinel")
 LOOK_S = 60.0
 """How often the server's settings are looked at, new connections aside."""
@@ -153,6 +154,8 @@ def connect(options: RedisOptions, env: Mapping[str, str], watch: Watch | None =
     with border(tls=speaks_tls(address)):
         try:
             if options.cluster:
+                # A slot that nobody serves, for a moment: the client asks again where it is, after a quarter of a second.
+                retry = Retry(NoBackoff(), CLUSTER_TRIES, supported_errors=(redis.ConnectionError,))
                 return RedisCluster.from_url(address, retry=retry, max_connections=MOST_CONNECTIONS, **settings)
             if address.partition(":")[0] in SENTINEL:
                 return _by_sentinel(address, retry=retry, max_connections=MOST_CONNECTIONS, **settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ from routekit_redis.connection import Watch, check_url, connect, prefix_of, spea
 from routekit_redis.mark import Mark, mark_of, note
 from routekit_redis.options import RedisLedgerOptions
 from routekit_redis.sentences import border, unavailable
+
+
+FORMING_S = 3.0
 
 
 class Link:
@@ -178,6 +182,8 @@ class Link:
         client = connect(self._options, self._env, self.watch)
         try:
             with self.border():
+                if self._options.cluster:
+                    _formed(client)
                 self.mark = mark_of(client, self.prefix, self.home, self._options.accept_new, self.mark)
         except BaseException:
             client.close()
@@ -223,6 +229,21 @@ class Link:
                 f"what the Redis server keeps under {answer[3]!r} is no balance of this ledger, so nothing was "
                 "written; look at it there, and restore or remove it"
             )
+
+
+def _formed(client: Any) -> None:
+    """Waits a moment for a cluster that is being formed, or is in the middle of a failover."""
+    until = time.monotonic() + FORMING_S
+    while any(_down(client, node) for node in client.get_primaries()) and time.monotonic() < until:
+        time.sleep(0.1)
+
+
+def _down(client: Any, node: Any) -> bool:
+    try:
+        info = client.cluster_info(target_nodes=node)
+    except Exception:  # a dead one of several; whether it is needed shows later
+        return False
+    return bool(info.get("cluster_state") == "fail")
 
 
 def drop_connections(client: Any) -> None:
