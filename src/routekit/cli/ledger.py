@@ -6,7 +6,7 @@ import csv
 import datetime as dt
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -46,9 +46,9 @@ _ENTRY_COLUMNS = (
 )  # fmt: skip
 
 
-@click.group(short_help="Show budgets and holds; verify, export and correct the ledger.")
+@click.group(short_help="Show budgets and holds; verify, export, archive and correct the ledger.")
 def ledger() -> None:
-    """Show budgets and holds; verify, export and correct the ledger."""
+    """Show budgets and holds; verify, export, archive and correct the ledger."""
 
 
 @ledger.command(short_help="Show each budget: limit, spent, held, left, and when it resets.")
@@ -150,6 +150,46 @@ def correct(session: Session, hold: str, dollars: str) -> None:
     with _store(session) as (_, store):
         store.correct(hold, actual)
     say(f"{hold}: {actual}")
+
+
+@ledger.command(short_help="Export old entries and fold them into their balances.")
+@click.option("--older-than", "days", type=click.FloatRange(min=0), required=True, help="In days.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A file to add to."
+)
+@pass_session
+def archive(session: Session, days: float, output: Path) -> None:
+    """Append entries older than so many days to a file, as lines of JSON, and fold them into their balances.
+
+    What is folded is no longer in the store, which takes less memory then; balances stay as they are. Each page is on
+    the disk before it leaves the store, so an interrupted run can only have written entries twice: `seq` tells.
+    """
+    import os
+    import time
+
+    with _store(session) as (_, store), output.open("a", encoding="utf-8") as file:
+        output.chmod(0o600)
+
+        def write(entries: Sequence[LedgerEntry]) -> None:
+            _export(iter(entries), "jsonl", file)
+            os.fsync(file.fileno())
+
+        folded = store.archive(time.time() - days * 86_400, write)
+    note(f"{folded} entries were added to {output} and folded into their balances")
+
+
+@ledger.command(short_help="Go on with a ledger that its store has lost a part of.")
+@click.confirmation_option(prompt="What the store has lost is not counted any more. Go on?")
+@pass_session
+def adopt(session: Session) -> None:
+    """Go on with what the store has, after a failover, a crash or an eviction that lost entries or balances.
+
+    Until then every program that has seen more refuses. Missing balances are added up from the entries that are left;
+    compare with what the providers billed, and restore a backup rather than adopt where there is one.
+    """
+    with _store(session) as (_, store):
+        for sentence in store.adopt():
+            say(sentence)
 
 
 @contextmanager

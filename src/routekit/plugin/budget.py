@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from routekit.errors import InvalidInputError
 from routekit.plugin.offload import offload
 from routekit.plugin.registration import Plugin
 from routekit.types import Balance, Charge, Hold, LedgerEntry, Money, Reservation
@@ -35,6 +36,16 @@ class Budget(ABC):
         Raises:
             BudgetUnavailableError: it could not be noted, or the hold has run out: nothing may be sent.
         """
+
+    def begin(self, reservation: Reservation) -> None:
+        """`reserve` and `mark_sent` in one, for a call that leaves at once; one round trip to a store far away.
+
+        Raises:
+            BudgetExceededError: it does not fit; nothing was taken.
+            BudgetUnavailableError: nothing may be sent; a hold may have been taken, and is to be released.
+        """
+        self.reserve(reservation)
+        self.mark_sent(reservation)
 
     @abstractmethod
     def settle(self, reservation: Reservation, actual: Money) -> None:
@@ -93,6 +104,11 @@ class Budget(ABC):
         """Like `mark_sent`, awaited."""
         await offload(lambda: self.mark_sent(reservation))
 
+    async def abegin(self, reservation: Reservation) -> None:
+        """Like `begin`, awaited."""
+        await self.areserve(reservation)
+        await self.amark_sent(reservation)
+
     async def arenew(self, reservation: Reservation) -> None:
         """Like `renew`, awaited."""
         await offload(lambda: self.renew(reservation))
@@ -130,6 +146,25 @@ class Ledger(Budget):
         Raises:
             InvalidInputError: there is no such hold, or its call is still under way.
         """
+
+    def archive(self, before: float, write: Callable[[Sequence[LedgerEntry]], None]) -> int:
+        """Folds entries older than `before` (seconds since 1970) into their balances; how many there were.
+
+        `write` is given them in pages first, and must have them on the disk when it returns: they are gone afterwards.
+        Entries of holds that have not ended stay. Balances are the same as before.
+
+        Raises:
+            InvalidInputError: this store keeps all of its entries.
+        """
+        raise InvalidInputError(f"{type(self).__name__} keeps all of its entries; `routekit ledger export` copies them")
+
+    def adopt(self) -> list[str]:
+        """An operator's word that the ledger goes on with what its store has left; what was done, a sentence each.
+
+        Raises:
+            InvalidInputError: this store notices no loss that would have to be decided about.
+        """
+        raise InvalidInputError(f"{type(self).__name__} has lost nothing that it knows of")
 
     @abstractmethod
     def verify(self) -> list[str]:

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from routekit_redis.link import Link, texts
-from routekit_redis.mark import noted, note, Mark
+from routekit_redis.mark import Mark, note, noted
 
 
 def adopt(link: Link) -> list[str]:

@@ -154,7 +154,7 @@ def connect(options: RedisOptions, env: Mapping[str, str], watch: Watch | None =
     with border(tls=speaks_tls(address)):
         try:
             if options.cluster:
-                # A slot that nobody serves, for a moment: the client asks again where it is, after a quarter of a second.
+                # Where nobody serves a slot for a moment, the client asks again where it is.
                 retry = Retry(NoBackoff(), CLUSTER_TRIES, supported_errors=(redis.ConnectionError,))
                 return RedisCluster.from_url(address, retry=retry, max_connections=MOST_CONNECTIONS, **settings)
             if address.partition(":")[0] in SENTINEL:
@@ -238,7 +238,9 @@ def _by_sentinel(address: str, *, retry: Retry, max_connections: int, **settings
         host, _, port = place.rpartition(":") if re.search(r":\d+$", place) else (place, "", "26379")
         sentinels.append((host.strip("[]"), int(port)))
     given = dict(parse_qsl(parts.query))
-    towards = {key.removeprefix("sentinel_"): given.pop(key) for key in list(given) if key.startswith("sentinel_")}
+    towards: dict[str, Any] = {
+        key.removeprefix("sentinel_"): given.pop(key) for key in list(given) if key.startswith("sentinel_")
+    }
     own: dict[str, Any] = {**given, "db": int(database or 0)}
     if user:
         username, _, password = user.partition(":")
@@ -247,7 +249,7 @@ def _by_sentinel(address: str, *, retry: Retry, max_connections: int, **settings
         own["ssl"] = True
         towards = {"ssl": True, **{key: text for key, text in given.items() if key.startswith("ssl_")}, **towards}
     timeouts = {key: value for key, value in settings.items() if key.startswith("socket_")}
-    sentinel = Sentinel(sentinels, sentinel_kwargs={**towards, **timeouts})
+    sentinel: Any = Sentinel(sentinels, sentinel_kwargs={**towards, **timeouts})  # type: ignore[no-untyped-call]
     return sentinel.master_for(name, retry=retry, max_connections=max_connections, **settings, **own)
 
 

@@ -28,7 +28,7 @@ from routekit_redis.writer import PARKED_S, End, Writer
 MOST = 2**62
 """Amounts and limits above it do not fit into what Redis adds exactly."""
 
-THREADS = 64
+THREADS = 8
 """Calls of event loops that wait for the server at once; more stand in line."""
 
 GLANCES_MOST = 10_000
@@ -203,7 +203,7 @@ class RedisLedger(Book):
             answer = [*answer[:3], answer[3] + more[3], [], answer[5] + more[5], answer[6] + more[6]]
         stuck = dict(answer[5])
         for hold_id in answer[3]:
-            _log.error("hold %s cannot be ended: it is damaged on the server; `routekit ledger holds` shows it", hold_id)
+            _log.error("hold %s cannot be ended: it is damaged there; `routekit ledger holds` shows it", hold_id)
         for end in ends:
             if end.reservation.id in stuck:
                 if not end.not_before:
@@ -305,4 +305,3 @@ def _amount(money: Money) -> str:
     if money.nanos > MOST:
         raise BudgetUnavailableError(f"{money} is more than the Redis ledger can hold; nothing was changed")
     return str(money.nanos)
-

@@ -21,7 +21,6 @@ from routekit_redis.mark import Mark, mark_of, note
 from routekit_redis.options import RedisLedgerOptions
 from routekit_redis.sentences import border, unavailable
 
-
 FORMING_S = 3.0
 
 
@@ -67,25 +66,27 @@ class Link:
         Raises:
             BudgetUnavailableError: the server failed, or it has lost the ledger or a part of it.
         """
-        for last in (False, True):
-            client = self.client
-            mark = self.mark
-            assert mark is not None
-            with self.border():
-                keys = [f"{self.prefix}:{name}".encode() for name in ("meta", *names)]
-                keep_s = self._options.keep_days * 86_400
-                head = (mark.epoch, mark.term, mark.seq, f"{keep_s:.0f}")
-                answer = texts(self._sent(client, script, keys, [_encoded(one) for one in (*head, *arguments)], wait))
-            if answer[0] == "flushed" and not last and self._followed(client, mark):
-                continue
-            break
-        self._refuse(answer, mark)
+        answer, mark = self._answered(script, names, arguments, wait)
+        if answer[0] == "flushed" and self._followed(self.client, mark):
+            answer, mark = self._answered(script, names, arguments, wait)
+        _refuse(answer)
         term, seq = int(answer[1]), int(answer[2])
         with self._lock:
             now = self.mark
             if now is not None and now.epoch == mark.epoch and (term, seq) > (now.term, now.seq):
                 self.mark = Mark(now.epoch, term, seq)
         return answer
+
+    def _answered(self, script: str, names: list[str], arguments: tuple[Any, ...], wait: int) -> tuple[Any, Mark]:
+        client = self.client
+        mark = self.mark
+        assert mark is not None
+        with self.border():
+            keys = [f"{self.prefix}:{name}".encode() for name in ("meta", *names)]
+            head = (mark.epoch, mark.term, mark.seq, f"{self._options.keep_days * 86_400:.0f}")
+            given = [_encoded(one) for one in (*head, *arguments)]
+            answer = texts(self._sent(client, script, keys, given, wait))
+        return answer, mark
 
     def plain(self) -> Any:
         """A client for what an operator does, which looks neither at the mark nor at the server's settings."""
@@ -200,35 +201,36 @@ class Link:
             return True
         return False
 
-    def _refuse(self, answer: Any, mark: Mark) -> None:
-        word = answer[0]
-        if word == "flushed":
-            raise BudgetUnavailableError(
-                "the Redis server has lost this ledger (flushed, or a replica without its data took over); budgets "
-                "fail closed until it is restored, or `routekit ledger adopt` takes it as it is"
-            )
-        if word == "behind":
-            raise BudgetUnavailableError(
-                f"the Redis server has lost the last entries of this ledger: number {answer[3]} was seen, and it is at "
-                f"{answer[2]} (a failover, or a crash); budgets fail closed until they are restored, or `routekit "
-                "ledger adopt` goes on without them"
-            )
-        if word == "missing":
-            raise BudgetUnavailableError(
-                f"{answer[3]!r} is missing on the Redis server, which has known it (evicted, or deleted); what is "
-                "missing is not nothing, so nothing was granted. Restore it, or run `routekit ledger adopt`, and set "
-                "maxmemory-policy noeviction"
-            )
-        if word == "forbidden":
-            raise BudgetUnavailableError(
-                f"the server's user may not use the command {answer[3]}, so nothing was written; give that permission "
-                "(ACL SETUSER), or another user's URL"
-            )
-        if word == "damaged":
-            raise BudgetUnavailableError(
-                f"what the Redis server keeps under {answer[3]!r} is no balance of this ledger, so nothing was "
-                "written; look at it there, and restore or remove it"
-            )
+
+def _refuse(answer: Any) -> None:
+    word = answer[0]
+    if word == "flushed":
+        raise BudgetUnavailableError(
+            "the Redis server has lost this ledger (flushed, or a replica without its data took over); budgets "
+            "fail closed until it is restored, or `routekit ledger adopt` takes it as it is"
+        )
+    if word == "behind":
+        raise BudgetUnavailableError(
+            f"the Redis server has lost the last entries of this ledger: number {answer[3]} was seen, and it is at "
+            f"{answer[2]} (a failover, or a crash); budgets fail closed until they are restored, or `routekit "
+            "ledger adopt` goes on without them"
+        )
+    if word == "missing":
+        raise BudgetUnavailableError(
+            f"{answer[3]!r} is missing on the Redis server, which has known it (evicted, or deleted); what is "
+            "missing is not nothing, so nothing was granted. Restore it, or run `routekit ledger adopt`, and set "
+            "maxmemory-policy noeviction"
+        )
+    if word == "forbidden":
+        raise BudgetUnavailableError(
+            f"the server's user may not use the command {answer[3]}, so nothing was written; give that permission "
+            "(ACL SETUSER), or another user's URL"
+        )
+    if word == "damaged":
+        raise BudgetUnavailableError(
+            f"what the Redis server keeps under {answer[3]!r} is no balance of this ledger, so nothing was "
+            "written; look at it there, and restore or remove it"
+        )
 
 
 def _formed(client: Any) -> None:
@@ -269,4 +271,4 @@ def sha(script: str) -> str:
     return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
-__all__ = ["Link", "sha", "drop_connections", "texts"]
+__all__ = ["Link", "drop_connections", "sha", "texts"]

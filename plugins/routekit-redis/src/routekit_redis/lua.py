@@ -1,14 +1,14 @@
-"""What every script of the ledger begins with. Each script is one step: nobody sees the half of one, and what could stop
-one is looked at before its first write.
+"""What every script of the ledger begins with. Each is one step: nobody sees the half of one, and what could stop one
+is looked at before its first write.
 
 Lua's numbers are doubles and hold whole numbers up to 2^53 only. Amounts are therefore texts: Redis adds
 them exactly (HINCRBY, 64 bits), and sums are compared here in two limbs of at most ten and nine digits.
 
-Every key that a script touches is in KEYS, so that a cluster which is moving the slot answers TRYAGAIN instead of running
-it on the half that has arrived. All begin with one prefix: meta (a hash: epoch, term, seq, b, folded, behind, turn,
-turned), keys (a set of balances' names), entries (a stream), leases and holds (sorted sets by end of lease), ended:0 and
-ended:1 (sets of tags of holds that have ended), b:<key> (a balance: s, r, scope, and what was folded: os, or),
-h:<hold> (a hold).
+Every key that a script touches is in KEYS, so that a cluster which is moving the slot answers TRYAGAIN instead of
+running it on the half that has arrived. All begin with one prefix: meta (a hash: epoch, term, seq, b, folded, behind,
+turn, turned), keys (a set of balances' names), entries (a stream), leases and holds (sorted sets by end of lease),
+ended:0 and ended:1 (sets of tags of holds that have ended), b:<key> (a balance: s, r, scope, and what was folded: os,
+or), h:<hold> (a hold).
 
 ARGV begins with the epoch, the term and the highest entry number that the caller has seen, and for how many seconds
 what belongs to a window that has ended is kept. Answers begin with a word, the term and the highest number.

@@ -13,17 +13,37 @@ from routekit.errors import BudgetUnavailableError, ConfigError, RoutekitError
 _CLOSED = "budgets fail closed, nothing was sent"
 _ANSWERS = (
     # what the server's error begins with or contains, what that means, what to do; the first that fits
-    (("OOM ", "OutOfMemoryError"), "is full: its memory has reached maxmemory", "raise maxmemory, or run `routekit ledger archive`"),
+    (
+        ("OOM ", "OutOfMemoryError"),
+        "is full: its memory has reached maxmemory",
+        "raise maxmemory, or run `routekit ledger archive`",
+    ),
     (("MISCONF",), "cannot write to its disk and takes no writes", "look at its disk and its log"),
     (("NOREPLICAS",), "has fewer replicas than it must have (min-replicas-to-write)", "bring the replicas back"),
-    (("READONLY", "ReadOnlyError"), "is a replica, which takes no writes", "give the master's address, or a Sentinel URL"),
+    (
+        ("READONLY", "ReadOnlyError"),
+        "is a replica, which takes no writes",
+        "give the master's address, or a Sentinel URL",
+    ),
     (("LOADING", "BusyLoadingError"), "is loading its data", "wait until it has"),
-    (("MASTERDOWN", "MasterDownError"), "is a replica that has lost its master", "wait for the failover, or look at the master"),
+    (
+        ("MASTERDOWN", "MasterDownError"),
+        "is a replica that has lost its master",
+        "wait for the failover, or look at the master",
+    ),
     (("CLUSTERDOWN", "ClusterDownError"), "is a part of a cluster that is down", "look at `CLUSTER INFO` on its nodes"),
     (("TRYAGAIN", "TryAgainError"), "is moving the ledger's slot to another node", "wait until the slot has moved"),
-    (("BUSY ", "is busy running a script"), "is busy with a script of somebody else", "look at `SLOWLOG GET`, or call `SCRIPT KILL`"),
+    (
+        ("BUSY ", "is busy running a script"),
+        "is busy with a script of somebody else",
+        "look at `SLOWLOG GET`, or call `SCRIPT KILL`",
+    ),
     (("max number of clients",), "has as many clients as it may (maxclients)", "raise maxclients"),
-    (("WRONGTYPE",), "keeps something else under a key of this ledger", "look at its keys, and give the ledger a `name`"),
+    (
+        ("WRONGTYPE",),
+        "keeps something else under a key of this ledger",
+        "look at its keys, and give the ledger a `name`",
+    ),
 )
 _SETTINGS = (
     ("WRONGPASS", "refuses the user or the password", "correct the password in the URL"),
@@ -33,7 +53,11 @@ _SETTINGS = (
     ("Authentication required", "wants a password", "put one into the URL: redis://:password@host:6379/0"),
     ("without any password configured", "wants no password", "leave the password out of the URL"),
     ("DB index is out of range", "has no database of the number at the end of the URL", "give one that it has, as /0"),
-    ("SELECT is not allowed in cluster mode", "is a node of a cluster, which has database 0 only", "end the URL with /0"),
+    (
+        "SELECT is not allowed in cluster mode",
+        "is a node of a cluster, which has database 0 only",
+        "end the URL with /0",
+    ),
     ("MovedError", "is a node of a Redis Cluster", "set cluster = true"),
     ("Keys in request don't hash to the same slot", "is a node of a Redis Cluster", "set cluster = true"),
     ("Cluster mode is not enabled", "is a single one and no Redis Cluster", "leave cluster = true out"),

@@ -124,8 +124,7 @@ class Billing:
             wait_s=_wait_s(run),
         )
         try:
-            await io.reserve(self._budget, reservation)
-            await io.mark_sent(self._budget, reservation)
+            await io.begin(self._budget, reservation)
         except BudgetExceededError as error:
             self._tell(
                 BudgetRefused(

@@ -115,11 +115,8 @@ class AsyncIO:
     ) -> Embeddings:
         return await provider.aembed(deployment, texts, timeout_s=timeout_s)
 
-    async def reserve(self, budget: Budget, reservation: Reservation) -> None:
-        await budget.areserve(reservation)
-
-    async def mark_sent(self, budget: Budget, reservation: Reservation) -> None:
-        await budget.amark_sent(reservation)
+    async def begin(self, budget: Budget, reservation: Reservation) -> None:
+        await budget.abegin(reservation)
 
     async def renew(self, budget: Budget, reservation: Reservation) -> None:
         await budget.arenew(reservation)

@@ -80,11 +80,8 @@ class SyncIO:
     ) -> Embeddings:
         return provider.embed(deployment, texts, timeout_s=timeout_s)
 
-    async def reserve(self, budget: Budget, reservation: Reservation) -> None:
-        budget.reserve(reservation)
-
-    async def mark_sent(self, budget: Budget, reservation: Reservation) -> None:
-        budget.mark_sent(reservation)
+    async def begin(self, budget: Budget, reservation: Reservation) -> None:
+        budget.begin(reservation)
 
     async def renew(self, budget: Budget, reservation: Reservation) -> None:
         budget.renew(reservation)
