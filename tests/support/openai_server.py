@@ -137,6 +137,10 @@ class OpenAIServer:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        for transport in list(self._transports):  # one that was accepted in this very moment
+            transport.abort()
+        for _ in range(3):  # they are closed in the loop's next passes
+            await asyncio.sleep(0)
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         return await self._serve(request, chat_answer)
