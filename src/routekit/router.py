@@ -14,9 +14,8 @@ from typing import Any, Self
 from routekit.assembly import Parts
 from routekit.call_options import Messages, request_of
 from routekit.catalog.catalog import Catalog
-from routekit.config import Config, named
+from routekit.config import Config
 from routekit.config.load import home_of
-from routekit.config.tables.router import StepTable
 from routekit.engine.attempts.answer_checks import AnswerPolicy, Check
 from routekit.engine.embeddings import texts_of
 from routekit.engine.engine import Engine
@@ -30,9 +29,10 @@ from routekit.engine.stream.handles import AsyncStream, Stream
 from routekit.engine.stream.live import RunningStream
 from routekit.errors import ConfigError, InvalidInputError, RoutekitError
 from routekit.pickling import reduced
-from routekit.plugin import Budget, Cache, OncePerKey, Provider, SemanticCache, Strategy, reaper
+from routekit.plugin import Budget, Cache, Provider, SemanticCache, Strategy, reaper
 from routekit.plugin.manager import discover
 from routekit.plugin.registry import Registry
+from routekit.strategy_lookup import Strategies
 from routekit.types import (
     Clock,
     Deployment,
@@ -40,7 +40,6 @@ from routekit.types import (
     RouteDecision,
     RouteRequest,
     RouteResult,
-    Step,
     SystemClock,
 )
 
@@ -108,18 +107,10 @@ class Router:
             self.deployments, functools.partial(self._parts.make, "provider"), given, aliases=config.all_aliases(),
             fallbacks={name: table.fallback for name, table in config.groups.items()},
         )  # fmt: skip
-        self._strategies: OncePerKey[str, Strategy] = OncePerKey()
         self._sync, self._async = SyncIO(self.clock), AsyncIO(self.clock)
         self._closed = False
-        self.default_strategy: Strategy = self.resolve_strategy(config.router.strategy)
-        self._group_strategies = {
-            name: self.resolve_strategy(table.strategy)
-            for name, table in config.groups.items()
-            if table.strategy is not None
-        }
-        self._steps = [(rule, self.resolve_strategy(rule.strategy)) for rule in config.steps]
-        for name in config.strategies:
-            self.resolve_strategy(name)
+        self._strategies = Strategies(config, self._parts)
+        self.default_strategy: Strategy = self._strategies.default
         scopes = [table.to_scope() for table in config.budgets]
         caches = self.caches()
         self._check_meaning(caches)
@@ -264,24 +255,12 @@ class Router:
         Raises:
             PluginNotFoundError: nobody registered the name. ConfigError: its options are wrong.
         """
-        if spec is None:
-            return self.default_strategy
-        if isinstance(spec, str):
-            return self._strategies.get(spec, functools.partial(self._strategy_named, spec))
-        if isinstance(spec, Strategy):
-            return self._bound(spec)
-        if isinstance(spec, Mapping):
-            use, options = named(spec, "strategy", self.config.file)
-            return self._bound(self._parts.make("strategy", use, options))
-        raise InvalidInputError(
-            f"strategy must be a name, a Strategy or a table with 'use'; got {type(spec).__name__}. "
-            f"Known names: {', '.join(self.strategy_names)}"
-        )
+        return self._strategies.resolve(spec)
 
     @property
     def strategy_names(self) -> list[str]:
         """Every name that `strategy=` takes: configured ones and plugins."""
-        return sorted({*self.config.strategies, *self.registry.names("strategy")})
+        return self._strategies.names
 
     def close(self, drain_s: float = DRAIN_S) -> None:
         """Closes connections, caches and budgets. Idempotent; a closed router refuses requests.
@@ -366,24 +345,9 @@ class Router:
     ) -> tuple[RouteRequest, Strategy]:
         self._refuse_if_closed()
         spec, request = request_of(messages, options, self.config.router, stream)
-        strategy = self._strategy_for(spec, request)
+        strategy = self._strategies.of_call(spec, request, self._deployments.meant)
         object.__setattr__(request, "strategy", strategy.name)  # nobody has seen the request yet
         return request, strategy
-
-    def _strategy_for(self, spec: Any, request: RouteRequest) -> Strategy:
-        """Precedence: what the call says > a step rule > the group > the default."""
-        if spec is not None:
-            return self.resolve_strategy(spec)
-        if self._steps and request.step is not None:
-            for rule, strategy in self._steps:
-                if _matches(rule, request, request.step):
-                    return strategy
-        if self._group_strategies:
-            named = self._deployments.meant(request.model or request.group or "default")
-            found = self._group_strategies.get(named)
-            if found is not None:
-                return found
-        return self.default_strategy
 
     def _check_meaning(self, caches: Sequence[tuple[str, Cache]]) -> None:
         """The deployments that caches name, before a request finds out."""
@@ -395,37 +359,6 @@ class Router:
                             self._deployments.members(None, wanted) if key == "verifier" else self.deployment(wanted)
                     except RoutekitError as error:
                         raise ConfigError(str(error), key=f"cache.{name}.{key}", file=self.config.file) from None
-
-    def _strategy_named(self, name: str) -> Strategy:
-        table = self.config.strategies.get(name)
-        if table is None:
-            return self._bound(self._parts.make("strategy", name, {}))
-        if isinstance(table, Strategy):
-            return self._bound(table)
-        if isinstance(table, str):
-            return self.resolve_strategy(table)
-        use, options = named(table, f"strategies.{name}", self.config.file)
-        return self._bound(self._parts.make("strategy", use, options, where=f"strategies.{name}"))
-
-    def _bound(self, strategy: Strategy) -> Strategy:
-        try:
-            return strategy.bound(self.resolve_strategy)
-        except RecursionError:
-            raise ConfigError(
-                "strategies delegate to each other in a circle", key="strategies", file=self.config.file,
-                fix="Let one of them name a strategy outside the circle.",
-            ) from None  # fmt: skip
-
-
-def _matches(rule: StepTable, request: RouteRequest, step: Step) -> bool:
-    when = rule.when
-    if when.kind is not None and step.kind not in ([when.kind] if isinstance(when.kind, str) else when.kind):
-        return False
-    if when.node is not None and step.node not in ([when.node] if isinstance(when.node, str) else when.node):
-        return False
-    if when.after_tool_error is not None and step.after_tool_error != when.after_tool_error:
-        return False
-    return set(when.tags) <= set(request.scopes.get("tag", ()))
 
 
 def _close_all(deployments: Deployments, closers: Iterable[Callable[[], None]]) -> None:

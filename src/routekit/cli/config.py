@@ -8,6 +8,7 @@ from contextlib import closing
 import click
 
 from routekit.cli.checks import configuration as checks
+from routekit.cli.checks.finding import Finding
 from routekit.cli.checks.reliability import of_reliability
 from routekit.cli.checks.show import show
 from routekit.cli.output import json_option
@@ -33,7 +34,7 @@ def check(ctx: click.Context, path: str | None, as_json: bool) -> None:
     ctx.exit(show(findings, as_json=as_json))
 
 
-def _findings(session: Session) -> Iterator[checks.Finding]:
+def _findings(session: Session) -> Iterator[Finding]:
     from routekit.errors import RoutekitError
     from routekit.router import Router
 

@@ -9,6 +9,7 @@ from contextlib import closing
 import click
 
 from routekit.cli.checks import configuration as checks
+from routekit.cli.checks.finding import Finding
 from routekit.cli.checks.reachability import endpoints_reachable
 from routekit.cli.checks.reliability import of_reliability
 from routekit.cli.checks.show import show
@@ -31,7 +32,7 @@ def doctor(ctx: click.Context, online: bool, as_json: bool) -> None:
     ctx.exit(show(findings, as_json=as_json))
 
 
-def _findings(session: Session, online: bool) -> Iterator[checks.Finding]:
+def _findings(session: Session, online: bool) -> Iterator[Finding]:
     from routekit.config.load import home_of
     from routekit.errors import RoutekitError
     from routekit.plugin.manager import discover

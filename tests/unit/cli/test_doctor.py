@@ -11,7 +11,7 @@ from tests.support.command_line import deployment, invoke, write
 from tests.support.openai_server import OpenAIServer
 
 from routekit.cli.checks import configuration as checks
-from routekit.cli.checks.configuration import Finding, worst
+from routekit.cli.checks.finding import Finding, worst
 from routekit.config import Config
 
 SECRET = "not-to-be-shown-4711"

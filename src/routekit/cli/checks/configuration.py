@@ -10,35 +10,21 @@ import os
 import stat
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import util
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from routekit.cli.checks.finding import Finding, counted, listed
+from routekit.cli.checks.money import budgets_enforceable
 from routekit.config import Config
 from routekit.config.tables.deployments import DeploymentTable
 from routekit.errors import ConfigError, RoutekitError
 from routekit.plugin.registry import Registry
 from routekit.types import Deployment
 
-Level = Literal["ok", "warning", "error"]
 OLDEST_PYTHON = (3, 11)
 SECRET_HEADER_PREFIX = "$"  # noqa: S105  # how headers name a variable, no secret
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What a check saw. `problem` is a sentence, also where all is well; `fix` says what to do, "" for "ok"."""
-
-    level: Level
-    subject: str
-    problem: str
-    fix: str = ""
-
-    def to_dict(self) -> dict[str, str]:
-        """Plain data for ``--json``."""
-        return asdict(self)
 
 
 def python_version(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Iterator[Finding]:
@@ -58,7 +44,7 @@ def python_version(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> It
 
 def configuration_found(config: Config) -> Iterator[Finding]:
     """Where the configuration came from."""
-    count = _counted(len(config.deployments), "deployment")
+    count = counted(len(config.deployments), "deployment")
     if config.file:
         yield Finding(level="ok", subject="configuration", problem=f"{config.file}: {count}")
     else:
@@ -104,7 +90,7 @@ def plugins_usable(registry: Registry) -> Iterator[Finding]:
             fix=fix,
         )
     if not bad:
-        yield Finding(level="ok", subject="plugins", problem=f"{_counted(len(list(registry)), 'plugin')}, all usable")
+        yield Finding(level="ok", subject="plugins", problem=f"{counted(len(list(registry)), 'plugin')}, all usable")
 
 
 def variables_set(config: Config, env: Mapping[str, str]) -> Iterator[Finding]:
@@ -118,11 +104,11 @@ def variables_set(config: Config, env: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding(
                 level="error",
                 subject="keys",
-                problem=f"{variable} is not set; needed by {_listed(deployments)}",
+                problem=f"{variable} is not set; needed by {listed(deployments)}",
                 fix=f"Set it in the environment (export {variable}=...), or remove what needs it.",
             )
         else:
-            yield Finding(level="ok", subject="keys", problem=f"{variable} is set; used by {_listed(deployments)}")
+            yield Finding(level="ok", subject="keys", problem=f"{variable} is set; used by {listed(deployments)}")
 
 
 def semantic_cache(config: Config) -> Iterator[Finding]:
@@ -159,7 +145,7 @@ def local_models(config: Config) -> Iterator[Finding]:
     local = [table for table in config.deployments if table.provider == "local"]
     if not local:
         return
-    who = _listed([table.name for table in local])
+    who = listed([table.name for table in local])
     if util.find_spec("xllamacpp") is None:
         yield Finding(
             level="error",
@@ -227,53 +213,6 @@ def state_directory(home: Path) -> Iterator[Finding]:
         yield Finding(level="ok", subject=subject, problem=f"{home} is writable and private")
 
 
-def budgets_enforceable(config: Config, deployments: Sequence[Deployment]) -> Iterator[Finding]:
-    """Budgets beside deployments whose price nobody knows, budgets that name nobody, and when windows begin."""
-    hard = [budget for budget in config.budgets if budget.on_exceeded != "warn"]
-    unpriced = [deployment.name for deployment in deployments if deployment.price is None]
-    limits = [f"budget {budget.scope}" for budget in hard]
-    if config.router.max_cost_usd is not None:
-        limits.append("router.max_cost_usd")
-    if limits and unpriced:
-        policy = config.router.unknown_price if hard and config.router.max_cost_usd is None else "refuse"
-        outcome = {
-            "refuse": "refused while spending is limited",
-            "estimate": "charged like the dearest of their group",
-            "allow": "allowed, and missing in what was spent",
-        }[policy]
-        yield Finding(
-            level="error" if policy == "refuse" and len(unpriced) == len(deployments) else "warning",
-            subject="budgets",
-            problem=f"the price of {_listed(unpriced)} is unknown; with {_listed(limits)} they are {outcome}",
-            fix="Give them price = { input = ..., output = ... } in US dollars per million tokens.",
-        )
-    names = {
-        "deployment": {deployment.name for deployment in deployments},
-        "provider": {deployment.provider for deployment in deployments},
-    }
-    for budget in config.budgets:
-        kind, _, value = budget.scope.partition(":")
-        if kind in names and value != "*" and value not in names[kind]:
-            yield Finding(
-                level="warning",
-                subject="budgets",
-                problem=f"budget {budget.scope} limits nobody: no {kind} is called {value!r}",
-                fix=f"Use one of {', '.join(sorted(names[kind]))}.",
-            )
-        if budget.limit_usd == 0 and budget.on_exceeded == "block":
-            yield Finding(
-                level="warning",
-                subject="budgets",
-                problem=f"budget {budget.scope} is 0: every call that costs something is refused",
-                fix="Raise limit_usd, unless that is meant.",
-            )
-        if budget.window != "total":
-            zone = budget.timezone if "timezone" in budget.model_fields_set else f"{budget.timezone} (the default)"
-            yield Finding(
-                level="ok", subject="budgets", problem=f"budget {budget.scope}: a new {budget.window} begins in {zone}"
-            )
-
-
 def groups_served(config: Config, deployments: Sequence[Deployment]) -> Iterator[Finding]:
     """Groups without a second choice, groups that nothing leads to, and deployments that are switched off."""
     groups: dict[str, list[Deployment]] = defaultdict(list)
@@ -303,7 +242,7 @@ def groups_served(config: Config, deployments: Sequence[Deployment]) -> Iterator
                 fix="Add a deployment of another provider to the group.",
             )
         else:
-            yield Finding(level="ok", subject="groups", problem=f"group {name}: {_counted(len(active), 'deployment')}")
+            yield Finding(level="ok", subject="groups", problem=f"group {name}: {counted(len(active), 'deployment')}")
     for name in _unreached(config, groups):
         yield Finding(
             level="warning",
@@ -331,12 +270,6 @@ def of_configuration(config: Config, deployments: Sequence[Deployment]) -> Itera
     yield from groups_served(config, deployments)
     yield from budgets_enforceable(config, deployments)
     yield from time_limited(config)
-
-
-def worst(findings: Iterable[Finding]) -> Level:
-    """The gravest level among findings."""
-    order: tuple[Level, ...] = ("ok", "warning", "error")
-    return max((finding.level for finding in findings), key=order.index, default="ok")
 
 
 def base_url_of(table: DeploymentTable) -> str | None:
@@ -394,12 +327,3 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for inner in value:
             yield from _texts(inner)
-
-
-def _listed(names: Sequence[str], most: int = 5) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -9,7 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from routekit.cli.checks.configuration import Finding, base_url_of
+from routekit.cli.checks.configuration import base_url_of
+from routekit.cli.checks.finding import Finding
 from routekit.config import Config
 
 LOOPBACK_TIMEOUT_S, ONLINE_TIMEOUT_S = 0.5, 2.0

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from routekit.cli.checks.configuration import Finding
+from routekit.cli.checks.finding import Finding
 from routekit.config import Config
 from routekit.config.tables.router import WhenTable
 from routekit.types import Deployment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from routekit.cli.checks.configuration import Finding, worst
+from routekit.cli.checks.finding import Finding, worst
 from routekit.cli.output import one_line, print_json, say
 
 
@@ -27,9 +27,9 @@ def show(findings: Sequence[Finding], *, as_json: bool) -> int:
         if finding.fix:
             say(f"{'':<8} -> {one_line(finding.fix)}")
     say()
-    say(f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}")
+    say(f"{counted(errors, 'error')}, {counted(warnings, 'warning')}")
     return 1 if errors else 0
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
     return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"
