@@ -12,14 +12,16 @@ from typing import Any, TypeVar
 
 from routekit.engine.attempts.answer_checks import AnswerPolicy, fault_of
 from routekit.engine.attempts.incoming import choices_wanted
+from routekit.engine.attempts.review import Review
 from routekit.engine.attempts.runner import Asking
 from routekit.engine.attempts.sequence import Chain
+from routekit.engine.attempts.side_calls import SideCalls
 from routekit.engine.budget.reservations import Billing
 from routekit.engine.budget.savings import baseline_of
 from routekit.engine.cache.embedding import EmbedderOf, Embedding, no_embedder
 from routekit.engine.cache.lookup import SINGLE_FLIGHT, Caching, Hit, Lead
 from routekit.engine.cache.revalidate import Revalidating
-from routekit.engine.compress.pipeline import Compressing, within
+from routekit.engine.compress.pipeline import Compressing
 from routekit.engine.embeddings import EmbeddersOf, Vectors
 from routekit.engine.events import Notifier
 from routekit.engine.health.health import ELSEWHERE, Health
@@ -31,7 +33,6 @@ from routekit.engine.history.copy import copied
 from routekit.engine.history.partial import partial_of
 from routekit.engine.in_flight import Traffic
 from routekit.engine.io.port import IO
-from routekit.engine.permit import Answered
 from routekit.engine.plan.decide import Deciding
 from routekit.engine.plan.declined import Declined
 from routekit.engine.plan.planner import Pool
@@ -47,7 +48,6 @@ from routekit.engine.stream.replay import ReplayStream
 from routekit.errors import BudgetExceededError, InvalidInputError, NoCandidateError, RoutekitError
 from routekit.plugin import Budget, Cache, Compressor, Guard, Observer, Provider, Scorer, SharedState, Strategy, reaper
 from routekit.types import (
-    ACCEPT,
     Answer,
     BudgetScope,
     CacheEntry,
@@ -57,20 +57,15 @@ from routekit.types import (
     Deployment,
     EmbeddingResult,
     HealthChanged,
-    PluginBypassed,
-    Ranking,
     RequestEnded,
     RequestStarted,
     RouteDecision,
     RouteRequest,
     RouteResult,
-    Verdict,
-    Work,
 )
 
 _log = logging.getLogger("routekit.engine")
 T = TypeVar("T")
-NO_WORK = Work(0, 0, 0, 0)
 PoolOf = Callable[[RouteRequest], Pool]
 
 
@@ -130,18 +125,6 @@ class Engine:
         self._embedding = Embedding(
             provider_of=provider_of, embedder_of=embedder_of, billing=billing, clock=clock, notify=notify
         )
-        self._caching = Caching(
-            caches,
-            settings,
-            clock,
-            notify,
-            rng=rng,
-            secret=cache_secret or functools.partial(os.urandom, 32),
-            embedding=self._embedding,
-            ask=functools.partial(self._aside_answer, role="verifier"),
-            home=home,
-            usable=self._usable if answers is not None and answers.checks else None,
-        )
         self._revalidating = Revalidating(self.complete, clock)
         self._waiting_room = WaitingRoom(health, settings.queue)
         declined = Declined(clock)
@@ -152,14 +135,28 @@ class Engine:
             wait_for_recovery_s=settings.wait_for_recovery_s, provider_of=provider_of, declined=declined,
             scoring=Scoring(scorer) if scorer else None,
         )  # fmt: skip
-        self._compressing = Compressing(
-            compressors, prefixes=prefixes, clock=clock, notify=notify, ask=self._aside_answer
-        )
         self._asking = Asking(
             provider_of=provider_of, health=health, billing=billing, prefixes=prefixes,
             settings=settings, clock=clock, rng=rng, notify=notify, answers=answers,
             queue=self._waiting_room, shared=Shared(shared, health), declined=declined,
         )  # fmt: skip
+        side_calls = SideCalls(self._deciding, self._asking, pool_of, clock)
+        self._review = Review(self._asking, side_calls, clock, notify)
+        self._caching = Caching(
+            caches,
+            settings,
+            clock,
+            notify,
+            rng=rng,
+            secret=cache_secret or functools.partial(os.urandom, 32),
+            embedding=self._embedding,
+            ask=functools.partial(side_calls.ask_cheapest, role="verifier"),
+            home=home,
+            usable=self._usable if answers is not None and answers.checks else None,
+        )
+        self._compressing = Compressing(
+            compressors, prefixes=prefixes, clock=clock, notify=notify, ask=side_calls.ask_cheapest
+        )
         self._vectors = Vectors(
             provider_of=provider_of, embedders_of=embedders_of or (lambda name: [embedder_of(name)]),
             deciding=self._deciding, asking=self._asking, billing=billing, health=health, embedding=self._embedding,
@@ -294,7 +291,7 @@ class Engine:
 
     async def _fresh(self, io: IO, run: Run, strategy: Strategy) -> RouteResult:
         """Steps 6 to 12: asks somebody."""
-        answered = await self._asked(io, run, strategy, lambda chain: self._accepted(io, run, strategy, chain))
+        answered = await self._asked(io, run, strategy, lambda chain: self._review.accepted(io, run, strategy, chain))
         answer, deployment = answered.answer, answered.permit.candidate.deployment
         self._learn(run, strategy)
         return result_of(
@@ -318,100 +315,6 @@ class Engine:
         finally:
             if run.ticket is not None:
                 self._waiting_room.leave(run)
-
-    async def _accepted(self, io: IO, run: Run, strategy: Strategy, chain: Chain) -> Answered:
-        """Step 10: the first answer that the strategy accepts, or the last one where nobody is left to ask."""
-        kept: Answered | None = None
-        while True:
-            try:
-                answered = await self._asking.answer(io, run, chain)
-            except RoutekitError as error:
-                if kept is None:
-                    raise
-                run.notes.append(f"kept an answer that was not accepted: nobody else could ({type(error).__name__})")
-                return kept
-            try:
-                verdict = await self._review(io, run, strategy, answered) if strategy.reviews else ACCEPT
-            except BaseException as error:  # cancelled while a judge was asked: the answer is paid all the same
-                paid = functools.partial(self._asking.ended, run, answered.permit, "cancelled", answered.usage)
-                reaper.end(error, paid)
-                raise
-            last = len(chain.failures) + len(chain.skipped) + 1 >= len(chain.candidates)
-            if verdict.action != "escalate":
-                self._asking.ended(run, answered.permit, "ok", answered.usage)
-                return answered
-            if last or run.used >= self._asking.max_attempts:
-                self._asking.ended(
-                    run, answered.permit, "ok", answered.usage, detail=f"kept although {verdict.reason}: nobody is left"
-                )
-                run.notes.append(f"the last answer was kept although {verdict.reason}")
-                return answered
-            self._asking.ended(run, answered.permit, "escalated", answered.usage, detail=verdict.reason)
-            chain.skipped.add(answered.permit.place)
-            kept = answered
-
-    async def _review(self, io: IO, run: Run, strategy: Strategy, answered: Answered) -> Verdict:
-        verdict = self._verdict(run, strategy, answered)
-        if verdict.action != "consult" or verdict.request is None:
-            return verdict
-        price = answered.permit.candidate.deployment.model.price
-        run.unbilled_nanos = (
-            0 if price is None else price.cost_nanos(answered.usage, service=answered.permit.candidate.work.service)
-        )
-        try:
-            consulted = await self._consult(io, run, verdict.request)
-        except RoutekitError as error:
-            run.notes.append(f"the judge could not be asked ({type(error).__name__}); the answer was accepted unseen")
-            if self._notify:
-                self._notify(
-                    PluginBypassed(
-                        request_id=run.id, at=self._clock.time(), kind="judge",
-                        name=verdict.request.model or "", error=type(error).__name__,
-                    )
-                )  # fmt: skip
-            return ACCEPT
-        finally:
-            run.unbilled_nanos = 0
-        return self._verdict(run, strategy, answered, consulted.answer)
-
-    def _verdict(self, run: Run, strategy: Strategy, answered: Answered, consulted: Answer | None = None) -> Verdict:
-        """What the strategy thinks of it; a strategy that fails has no say."""
-        try:
-            if consulted is None:
-                return strategy.review(run.request, answered.answer, run.attempts)
-            return strategy.review(run.request, answered.answer, run.attempts, consulted)
-        except RoutekitError:
-            raise
-        except Exception as error:
-            name = type(error).__name__
-            run.notes.append(f"strategy {strategy.name} could not review the answer ({name}); it was accepted unseen")
-            if self._notify:
-                self._notify(
-                    PluginBypassed(
-                        request_id=run.id, at=self._clock.time(), kind="strategy", name=strategy.name, error=name
-                    )
-                )
-            return ACCEPT
-
-    async def _consult(self, io: IO, run: Run, request: RouteRequest) -> Answered:
-        """Asks a judge, as an attempt of its own: held, settled and shown like every other."""
-        side = Run(request, self._clock)
-        decision = await self._deciding.decide(io, side, _AsConfigured(), self._pool_of(request))
-        answered = await self._asking.answer(io, run, Chain(decision, role="judge"))
-        self._asking.ended(run, answered.permit, "ok", answered.usage)
-        return answered
-
-    async def _aside_answer(self, io: IO, run: Run, request: RouteRequest, role: str = "compressor") -> Answer:
-        """Asks the cheapest that may serve it, on the way to something else; in half of the time that is left."""
-        left_s = run.deadline.remaining_s()
-        side = run.aside(within(request, None if left_s is None else left_s / 2), self._clock)
-        try:
-            decision = await self._deciding.decide(io, side, _Cheapest(), self._pool_of(side.request), wait=False)
-            answered = await self._asking.answer(io, side, Chain(decision, role=role))
-            self._asking.ended(side, answered.permit, "ok", answered.usage)
-            return answered.answer
-        finally:
-            run.took(side)
 
     async def embed(self, io: IO, request: RouteRequest, name: str | None, *, single: bool) -> EmbeddingResult:
         """The vectors of the request's messages: guarded, routed, held for and recorded like an answer.
@@ -493,7 +396,7 @@ class Engine:
                 pool = self._pool_of(run.request)
             except RoutekitError:
                 return None
-            candidates = [Candidate(d, pool.qualities[d.name][0], True, NO_WORK) for d in pool.deployments]
+            candidates = pool.everyone()
         return baseline_of(self._baseline, candidates)
 
     @property
@@ -501,22 +404,3 @@ class Engine:
         """What frees caches, budgets and observers, in order. None of it refers to the engine or the router."""
         shared = () if self._shared is None else (self._shared.close,)
         return (*self._caching.closers, self._billing.close, *shared, *self._notify.closers, self._snapshots.close)
-
-
-class _AsConfigured(Strategy):
-    """Configured order: what a judge's group is asked in."""
-
-    name = "as-configured"
-
-    def rank(self, request: RouteRequest, candidates: Any, signals: Any) -> RouteDecision:
-        return self.decision(Ranking(list(candidates), [0.0] * len(candidates)), "in configured order", signals)
-
-
-class _Cheapest(Strategy):
-    """By what it is expected to cost, unknown prices last: whom the engine asks for itself."""
-
-    name = "cheapest-aside"
-
-    def rank(self, request: RouteRequest, candidates: Any, signals: Any) -> RouteDecision:
-        ordered = sorted(candidates, key=lambda c: (c.deployment.price is None, c.cost_nanos or 0))
-        return self.decision(Ranking(ordered, [0.0] * len(ordered)), "the cheapest that may serve it", signals)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import dataclasses
 import functools
 import threading
 from collections import OrderedDict
@@ -270,10 +269,3 @@ def _common_tokens(old: RouteRequest, new: RouteRequest) -> int:
             break
         same += 1
     return count_tokens(old.messages[:same], old.tools)[0]
-
-
-def within(request: RouteRequest, limit_s: float | None) -> RouteRequest:
-    """The request with at most so many seconds."""
-    if limit_s is None or (request.deadline_s is not None and request.deadline_s <= limit_s):
-        return request
-    return dataclasses.replace(request, deadline_s=limit_s)

@@ -41,6 +41,9 @@ class Row(NamedTuple):
     inferred: bool
 
 
+_NO_WORK = Work(0, 0, 0, 0)
+
+
 class Pool:
     """The deployments that one group (or one pinned model) means, with what never changes about them.
 
@@ -67,6 +70,10 @@ class Pool:
         }
         self.defaults: Mapping[str, Mapping[str, Any]] | None = None  # by name, of those that add parameters
         self._filtered: dict[Any, tuple[tuple[Row, ...], tuple[Rejection, ...], int]] = {}
+
+    def everyone(self) -> list[Candidate]:
+        """All of them as candidates for no work: what a request is compared with that nobody was ranked for."""
+        return [Candidate(d, self.qualities[d.name][0], True, _NO_WORK) for d in self.deployments]
 
     def filtered(
         self, needed: frozenset[str], wanted: Requirements
