@@ -21,6 +21,9 @@ BUILT_IN = {
 _PROBE = ("How many moons has Mars?", "def f(x): return x + 1", "Der Zug ist um 7:15 Uhr abgefahren.")
 """Texts whose vectors tell one set of weights from another."""
 
+ALIKE = 0.01
+"""Unit vectors of the same weights differ less than this in every number, on whatever machine."""
+
 Embed = Callable[[Sequence[str]], Any]
 
 
@@ -57,20 +60,31 @@ class Embedder:
                     f"got {type(given).__name__}"
                 )
             self._embed = found
-        self._digest: str | None = None
+        self._alone = given == "sentence"  # padding in a batch would move a vector by a rounding error
+        self._probe: NDArray[Any] | None = None
+
+    @property
+    def probe(self) -> NDArray[Any]:
+        """What a few fixed texts become: it tells one set of weights from another."""
+        if self._probe is None:
+            self._probe = self(_PROBE)
+        return self._probe
 
     @property
     def digest(self) -> str:
-        """The same for the same weights: a hash of what a few fixed texts become, rounded to what machines agree on."""
-        if self._digest is None:
-            if self._embed is None:
-                self._digest = "none"
-            else:
-                import numpy as np
+        """A hash of `probe`, for people to compare."""
+        if self._embed is None:
+            return "none"
+        import numpy as np
 
-                rounded = np.round(self(_PROBE) * 100).astype(np.int8)
-                self._digest = hashlib.sha256(rounded.tobytes()).hexdigest()[:16]
-        return self._digest
+        return hashlib.sha256(np.round(self.probe * 100).astype(np.int8).tobytes()).hexdigest()[:16]
+
+    def is_like(self, probe: NDArray[Any]) -> bool:
+        """Whether another embedder's `probe` is this one's, but for what arithmetic differs between machines."""
+        import numpy as np
+
+        own = self.probe
+        return own.shape == probe.shape and bool(np.abs(own - probe).max(initial=0.0) < ALIKE)
 
     def __call__(self, texts: Sequence[str]) -> NDArray[Any]:
         """Unit vectors of texts; a text without tokens is all zeros; without an embedder no dimension at all."""
@@ -78,6 +92,10 @@ class Embedder:
 
         if self._embed is None:
             return np.zeros((len(texts), 0), dtype=np.float32)
+        if self._alone and len(texts) > 1:
+            return np.concatenate([self([text]) for text in texts])
+        if not len(texts):
+            return np.zeros((0, self.probe.shape[1]), dtype=np.float32)
         found = self._embed(list(texts))
         if isinstance(found, tuple):
             found = found[0]

@@ -49,6 +49,8 @@ def evaluate_rows(model: QualityModel, rows: Iterable[Mapping[str, Any]]) -> dic
         )
     table = table.subset(whole)
     means = np.array([float(model.report["mean_costs"][name]) for name in model.models])
+    if not model.report["has_costs"] and table.has_costs:  # the fit could only guess
+        means = np.nanmean(table.costs, axis=0)
     costs = np.where(np.isnan(table.costs), means, table.costs)
     predicted = model.predict(table.prompts)
     static = np.broadcast_to([float(model.report["means"][name]) for name in model.models], predicted.shape)

@@ -147,7 +147,8 @@ class QualityModel:
             "means": predictor.means, "rotation": predictor.rotation, "surface": predictor.surface,
             "landmarks": predictor.landmarks.astype(np.float16), "near": predictor.near,
             "buckets": seen.astype(np.int32), "words": predictor.words[seen].astype(np.float16),
-            "tasks": predictor.tasks, "centre": scale.centre, "mean": scale.mean, "spread": scale.spread,
+            "probe": self.embedder.probe, "tasks": predictor.tasks,
+            "centre": scale.centre, "mean": scale.mean, "spread": scale.spread,
             "rarity": scale.rarity.astype(np.float16),
         }  # fmt: skip
         with self._lock:
@@ -184,7 +185,7 @@ class QualityModel:
                     fix="Give the same one as `embedder`.",
                 )  # fmt: skip
             found = Embedder(wanted if embedder is None else embedder)
-            if found.digest != digest:
+            if not found.is_like(arrays["probe"]):
                 raise ConfigError(
                     f"the quality model was fitted with the embedder {wanted!r} ({digest}), "
                     f"and this one is {found.name!r} ({found.digest})",

@@ -120,6 +120,14 @@ def test_another_embedder_is_refused(fitted: Any, tmp_path: Path) -> None:
         QualityModel.load(path)
 
 
+def test_an_embedder_that_only_rounds_differently_is_the_same(fitted: Any, tmp_path: Path) -> None:
+    path = tmp_path / "q.rkq"
+    fitted.save(path)
+    model = QualityModel.load(path, embedder=lambda texts: bag(texts) + 1e-6)
+    assert model.predict(["who wrote the song of rain and ships, number 7"]).shape == (1, 2)
+    assert model.predict([]).shape == (0, 2)
+
+
 def test_feedback_moves_an_estimate_and_no_further_than_its_bound(fitted: Any, tmp_path: Path) -> None:
     fitted.save(tmp_path / "q")
     model = QualityModel.load(tmp_path / "q", embedder=bag)
@@ -219,3 +227,27 @@ def test_a_task_that_is_named_counts(fitted: Any) -> None:
         fitted.predict(["x", "y"], tasks=["code"])
     unnamed, unknown = fitted.predict(["x"]), fitted.predict(["x"], tasks=["never heard of"])
     assert (unnamed == unknown).all()
+
+
+@pytest.mark.parametrize("name", ["static", "sentence"])
+def test_built_in_embedders_give_a_text_the_same_vector_alone_and_among_others(name: str) -> None:
+    from routekit.errors import ProviderSetupError
+    from routekit.quality.embedders import Embedder
+
+    try:
+        embedder = Embedder(name)
+    except ProviderSetupError as error:
+        pytest.skip(str(error))
+    texts = ["Short.", "A rather longer sentence about rivers, and what swims in them.", "", "def f(x): return x"]
+    assert (embedder(texts) == numpy.concatenate([embedder([text]) for text in texts])).all()
+
+
+def test_rows_with_costs_check_a_model_that_was_fitted_without() -> None:
+    from routekit.quality.evaluation import evaluate_rows
+
+    bare = rows(200)
+    for row in bare:
+        del row["cost"]
+    found = evaluate_rows(QualityModel.fit(bare, embedder=bag), rows(150, seed=7))
+    assert found["aiq"]["learned"] > found["aiq"]["zero"]
+    assert found["best_static"]["cost_usd"] == pytest.approx(0.02)
