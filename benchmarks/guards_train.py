@@ -112,7 +112,7 @@ def written(weights: np.ndarray[Any, Any]) -> bytes:
 
 
 def main() -> None:
-    rows = [json.loads(line) for line in Path(sys.argv[1]).read_text().splitlines()] + ordinary()
+    rows = [json.loads(line) for line in Path(sys.argv[1]).read_text().split("\n") if line] + ordinary()
     Path(sys.argv[2]).write_bytes(written(train(rows)))
 
 

@@ -30,7 +30,7 @@ _WIDE = re.compile(r"[ \n]{2,}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{20,}={0,2}")
 _HEX = re.compile(r"(?:(?:\\x|0x|%)?[0-9a-fA-F]{2}[ ,:]?){10,}")
 _CODES = re.compile(r"(?:\\u00[2-7][0-9a-fA-F]){4,}")
-_LEETED = re.compile(r"[a-z]+[0134578@$!][a-z]|[0134578@$!][a-z]{2}")
+_LEETED = re.compile(r"[a-z][0134578@$!][a-z]|[0134578@$!][a-z]{2}")
 _ROT13_MARKS = ("vtaber", "cerivbhf", "vafgehpgvba", "flfgrz cebzcg", "qvfertneq", "sbetrg")
 _MOST = 20_000
 """Characters of a hidden text that are read."""

@@ -108,7 +108,10 @@ class Around:
             self._near = _NOT_WORD.sub(" ", f" {before} | {self.lower[end : end + AFTER]} ")
             self._last = (start, end)
         near = self._near
-        return any(word in near for word in _WORDS[kind])
+        for word in _WORDS[kind]:  # noqa: SIM110  # twice as fast as any() over a generator, and asked for each number
+            if word in near:
+                return True
+        return False
 
     def ends_with(self, kind: str, start: int) -> bool:
         """Whether the words right before the place say this of it."""

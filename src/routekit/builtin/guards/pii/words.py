@@ -65,11 +65,7 @@ _BIRTH = re.compile(
     r"nascid|nascimento|född|födelse|syntyn|født|fødsel"
 )
 
-_BIRTH_PARTS = (
-    "born", "birth", "dob", "d.o.b", "gebor", "geburt", "geb", "né ", "née", "naiss", "naci", "nato", "nata",
-    "nascit", "geboor", "urodz", "ur.",
-    "nasc", "född", "föde", "synty", "født", "føds",
-)  # fmt: skip
+_MAYBE_BIRTH = re.compile("bor|birt|dob|d\\.o|geb|né|nais|nac|nat|nas|uro|ur\\.|föd|synt|fød")
 
 _ETHER = re.compile(r"0x[0-9a-fA-F]{40}")
 
@@ -184,7 +180,7 @@ def papers_in(text: str, around: Around) -> Iterator[Span]:
             found = _PASSPORT.search(text, word.end(), word.end() + 48)
             if found is not None:
                 yield Span(*found.span(), "PASSPORT", 0.97)
-    if any(part in lower for part in _BIRTH_PARTS):
+    if _MAYBE_BIRTH.search(lower) is not None:
         for word in _BIRTH.finditer(lower):
             found = _DATE.search(text, word.end(), word.end() + 48)
             if found is not None:
