@@ -20,7 +20,7 @@ from routekit.testing.simulation.scenario import Scenario
 from routekit.testing.simulation.watch import MemoryBudget
 from routekit.types import Chunk, Money
 
-SEEDS = int(os.environ.get("ROUTEKIT_SEEDS", "1000"))
+SEEDS = int(os.environ.get("ROUTEKIT_SEEDS", "500"))
 PARTS = 20
 SIZE = math.ceil(SEEDS / PARTS)
 
