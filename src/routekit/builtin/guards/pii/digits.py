@@ -14,6 +14,8 @@ from routekit.builtin.guards.spans import Span
 _RUN = re.compile(r"[0-9](?<!\w.)[0-9]*+(?:[ .()/+-]{1,3}[0-9]++)*+")
 _GROUP = re.compile(r"[0-9]+")
 _LONGEST = 19
+_MOST_GROUPS = 8
+"""A French social security number has seven; no other number has more."""
 
 _CARD = re.compile(
     r"4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]\d{2}|222[1-9]|22[3-9]\d|2[3-6]\d{2}|27[01]\d|2720)\d{12}|3[47]\d{13}"
@@ -111,7 +113,7 @@ def _windows(text: str, start: int, groups: list[tuple[int, int]], around: Aroun
             continue
         digits = ""
         best: Span | None = None
-        for index in range(first, len(groups)):
+        for index in range(first, min(len(groups), first + _MOST_GROUPS)):
             digits += text[slice(*groups[index])]
             if len(digits) > _LONGEST:
                 break
