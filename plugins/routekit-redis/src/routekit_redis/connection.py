@@ -19,7 +19,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from routekit.errors import ConfigError
-from routekit.plugin import refuse_secrets_in_url
+from routekit.plugin import refuse_secrets_in_url, reset_after_fork
 from routekit_redis.mark import prefix_of, reinitialise
 from routekit_redis.options import Persistence, RedisOptions
 from routekit_redis.sentences import border
@@ -94,6 +94,10 @@ class Watch:
         self._looked_at = -math.inf
         self.refused: ConfigError | None = None
         self._told = ""
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        self._lock = threading.Lock()
 
     @property
     def due(self) -> bool:

@@ -67,7 +67,7 @@ class RedisLedger(Book):
 
     def after_fork(self) -> None:
         """Ends that wait are the parent's, which sends them itself."""
-        self._writer.reset()
+        self._writer.after_fork()
         self._lock, self._threads, self._taken = threading.Lock(), None, set()
         self._link.after_fork()
 

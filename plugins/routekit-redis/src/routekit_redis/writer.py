@@ -45,9 +45,9 @@ class Writer:
 
     def __init__(self, write: Callable[[list[End]], Iterable[End]], duty: Callable[[], None]) -> None:
         self._write, self._duty = write, duty
-        self.reset()
+        self.after_fork()
 
-    def reset(self) -> None:
+    def after_fork(self) -> None:
         """Also for a forked child: ends that wait are the parent's, which sends them itself."""
         self.late: dict[str, End] = {}
         self.failing = False

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from routekit.builtin.guards.spans import Span
+from routekit.plugin import reset_after_fork
 
 _MOST = 10_000
 _LEAST_TEXT = 200
@@ -22,6 +23,10 @@ class Memory:
         self._detect = detect
         self._secret = os.urandom(32)
         self._known: OrderedDict[bytes, tuple[Span, ...]] = OrderedDict()
+        self._lock = threading.Lock()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
         self._lock = threading.Lock()
 
     def spans(self, text: str, label: str = "") -> Sequence[Span]:
