@@ -13,13 +13,14 @@ ENV = {"ROUTEKIT_PLUGINS": ""}
 BUILTIN = {
     "provider": {"openai-compatible", "litellm", "local"},
     "strategy": {
-        "cheapest", "fastest", "best", "balanced", "ordered", "weighted", "least-busy", "cascade", "rules", "per-step",
+        "cheapest", "explore", "fastest", "best", "balanced", "ordered", "weighted", "least-busy", "cascade", "rules",
+        "per-step",
     },
     "cache": {"memory", "disk", "semantic"},
     "compressor": {"json-minify", "schema-minify", "json-table", "dedupe", "tool-output", "middle-out", "trim",
                    "summarize"},
     "budget": {"memory", "ledger"},
-    "guard": {"pattern"},
+    "guard": {"pattern", "pii", "prompt-injection", "secrets"},
     "observer": {"log", "opentelemetry", "records"},
 }  # fmt: skip
 

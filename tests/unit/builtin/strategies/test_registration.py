@@ -7,11 +7,12 @@ from routekit.plugin.manager import discover
 from routekit.plugin.registration import PluginContext
 
 NAMES = [
-    "balanced", "best", "cascade", "cheapest", "fastest", "least-busy", "ordered", "per-step", "rules", "weighted",
+    "balanced", "best", "cascade", "cheapest", "explore", "fastest", "least-busy", "ordered", "per-step",
+    "rules", "weighted",
 ]  # fmt: skip
 
 
-def test_ten_strategies_are_registered_under_their_names():
+def test_all_strategies_are_registered_under_their_names():
     registry = discover({"ROUTEKIT_PLUGINS": ""})
     assert [found.name for found in registry if found.kind == "strategy" and found.error is None] == NAMES
 
