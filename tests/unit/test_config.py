@@ -220,3 +220,8 @@ def test_a_price_may_have_tiers_hours_and_services() -> None:
     ):
         with pytest.raises(ConfigError, match=next(iter(wrong))):
             Config.from_dict({"deployments": [{**TABLE, "price": {"input": 1, "output": 1, **wrong}}]})
+
+
+def test_a_required_key_that_is_misspelt_is_told_by_the_key_that_was_written() -> None:
+    with pytest.raises(ConfigError, match=r"deployments\.0\.provider.*Did you mean it by 'provder'"):
+        Config.from_dict({"deployments": [{"name": "a", "provder": "litellm", "model": "m"}]})

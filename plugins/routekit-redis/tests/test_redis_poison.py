@@ -201,7 +201,7 @@ def test_an_event_loop_waits_for_no_end(server: Server) -> None:
             on_loop.append(threading.get_ident() == loop_thread)
             return run(script, names, *arguments, wait=wait)
 
-        ledger._link.run = watched  # type: ignore[method-assign]
+        ledger._link.run = watched  # type: ignore[method-assign]  # counts what the real one does
 
         async def end() -> None:
             for one in holds:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -58,7 +59,10 @@ def config_error(
         fix = f"Did you mean {near!r}?" if near else f"Known keys: {', '.join(sorted(known))}"
         return ConfigError("unknown key", key=key, file=file, fix=fix)
     if finding["type"] == "missing":
-        return ConfigError("this key is required", key=key, file=file, fix=f"Add {path[-1]!r}.")
+        given = finding["input"] if isinstance(finding["input"], Mapping) else {}
+        near = closest(path[-1], [str(name) for name in given if name not in _fields_at(model, path[:-1])], cutoff=0.75)
+        fix = f"Did you mean it by {near!r}?" if near else f"Add {path[-1]!r}."
+        return ConfigError("this key is required", key=key, file=file, fix=fix)
     message = finding["msg"].removeprefix("Value error, ")
     shown = repr(finding["input"])
     secret = any(word in key.lower() for word in ("key", "secret", "token", "password", "authorization", "header"))

@@ -253,7 +253,8 @@ def _by_sentinel(address: str, *, retry: Retry, max_connections: int, **settings
         own["ssl"] = True
         towards = {"ssl": True, **{key: text for key, text in given.items() if key.startswith("ssl_")}, **towards}
     timeouts = {key: value for key, value in settings.items() if key.startswith("socket_")}
-    sentinel: Any = Sentinel(sentinels, sentinel_kwargs={**towards, **timeouts})  # type: ignore[no-untyped-call]
+    kwargs = {**towards, **timeouts}
+    sentinel: Any = Sentinel(sentinels, sentinel_kwargs=kwargs)  # type: ignore[no-untyped-call]  # redis-py has no types
     return sentinel.master_for(name, retry=retry, max_connections=max_connections, **settings, **own)
 
 

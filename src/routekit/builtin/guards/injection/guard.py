@@ -61,7 +61,8 @@ class InjectionGuard(Guard):
 
     def score(self, text: str, where: str) -> float:
         """0..1, of a text that stands there; remembered for the long ones."""
-        memory = self._memories.get("tool" if where == "tools" else where)  # type: ignore[call-overload]
+        channel: Any = "tool" if where == "tools" else where  # one that is not scanned has no memory
+        memory = self._memories.get(channel)
         spans: Sequence[Span] = memory.spans(text) if memory is not None and text else ()
         return spans[0].score if spans else 0.0
 

@@ -210,6 +210,8 @@ class SyncClient:
             what = "connecting took too long" if connecting else "no answer in time"
             return ProviderTimeoutError(f"deployment {deployment!r}: {what}", deployment=deployment)
         text = redaction(self.endpoint, sent)(str(error)) or type(error).__name__
+        if isinstance(error, urllib3.exceptions.NewConnectionError):  # which begins with the connection's repr
+            text = text.partition("): ")[2] or text
         return ProviderUnavailableError(f"deployment {deployment!r}: connection failed: {text}", deployment=deployment)
 
     def _renew(self) -> None:
